@@ -1,0 +1,1 @@
+"""Seeing it: health, metrics, logs."""

@@ -1,0 +1,1 @@
+"""Settling, hashing, reading tags and deciding what happened."""

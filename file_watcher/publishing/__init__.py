@@ -1,0 +1,1 @@
+"""The wire: messages, schemas, the connection to RabbitMQ and the relay from the outbox."""

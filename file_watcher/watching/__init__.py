@@ -1,0 +1,1 @@
+"""Noticing: kernel hints, debounce, filters, scans and mounts."""
