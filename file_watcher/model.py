@@ -124,8 +124,9 @@ class Observation:
     metadata: Metadata | None = None
     read_at_ns: int = 0
     growing: bool = False
+    error: str | None = None
+    """Why the file could not be read, in words; `fingerprint` is None then."""
     moved_from: frozenset[bytes] = frozenset()
-    replaces_folder: bool = False
     source: Source = Source.KERNEL
     noticed: float = 0.0
     """Monotonic seconds of the first hint."""
@@ -184,6 +185,8 @@ class FileEvent:
     growing: bool = False
     event_id: str = ""
     timestamp_ns: int = 0
+    noticed_ns: int = 0
+    """When the change was first noticed; `timestamp_ns` is when it was decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,3 +274,26 @@ class Health:
     ok: bool
     detail: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One path that is due to be looked at, with all that the hints and earlier looks told.
+
+    `still_since` is the monotonic time since when earlier looks saw the same `last_stat`;
+    `waited_since` the time of the first hint, `told_growing` of the last growing message.
+    """
+
+    path: bytes
+    library: Library
+    is_folder: bool
+    closed: bool
+    must_hash: bool
+    moved_from: frozenset[bytes]
+    source: Source
+    noticed: float
+    changed_ns: int
+    waited_since: float
+    last_stat: FileStat | None
+    still_since: float
+    told_growing: float | None

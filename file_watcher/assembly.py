@@ -1,0 +1,303 @@
+"""Builds the parts of the service out of the settings and joins them. Starts nothing.
+
+Each part gets its own small configuration here; this is the only place that knows all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from file_watcher.catalog.database import Database
+from file_watcher.catalog.libraries import Libraries as LibraryRows
+from file_watcher.catalog.outbox import Outbox
+from file_watcher.catalog.requests import Instances, Requests
+from file_watcher.catalog.store import CatalogStore
+from file_watcher.desk import Barrier, Desk, DeskConfig
+from file_watcher.ledger import Ledger, LibraryMemory, SystemClock
+from file_watcher.lifecycle import FailureReport
+from file_watcher.model import FileStat, Hint, Library, OutboxMessage, Ticket
+from file_watcher.ops.metrics import Metrics
+from file_watcher.processing.decider import Decider, DeciderConfig
+from file_watcher.processing.deciding import DecidingConfig, DecidingStage
+from file_watcher.processing.examine import Examination, Examiner
+from file_watcher.processing.fingerprint import Fingerprinter
+from file_watcher.processing.lease import WriterProbe
+from file_watcher.processing.pool import PoolConfig, WorkerPool
+from file_watcher.processing.read_limit import ReadLimit
+from file_watcher.processing.settle import SettleConfig
+from file_watcher.processing.tags.pool import TagReader
+from file_watcher.publishing.broker import BrokerConfig
+from file_watcher.publishing.dispatch import RelayConfig
+from file_watcher.publishing.rabbitmq import Publisher
+from file_watcher.publishing.relay import Relay
+from file_watcher.senses import DecidersEye, LeaseTrust, Libraries, WorkersSenses
+from file_watcher.settings import Settings
+from file_watcher.version import VERSION
+from file_watcher.watching.filters import PathFilter
+from file_watcher.watching.keeper import KeeperConfig, LibraryKeeper
+from file_watcher.watching.mounts import MountTable, timestamp_granularity_ns
+from file_watcher.watching.scanning import ScanConfig, ScanStage
+from file_watcher.watching.schedule import Scheduler
+from file_watcher.watching.sight import Eyes
+
+_TAG_PROCESSES: Final = 1
+"""One child reads 2,700 files a second, more than two cores can hash beside it."""
+_FLUSH_SECONDS: Final = 1.5
+"""How long a stop waits for the confirms of what is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that `service` starts and stops."""
+
+    pool: WorkerPool
+    tags: TagReader
+    deciding: DecidingStage
+    scheduler: Scheduler
+    scans: ScanStage
+    keeper: LibraryKeeper
+    relay: Relay
+    publisher: Publisher
+    desk: Desk
+    instances: Instances
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the parts share: the open database, who we are, where reports go."""
+
+    settings: Settings
+    instance_id: str
+    database: Database
+    metrics: Metrics
+    on_failure: FailureReport
+    on_delivered: Callable[[OutboxMessage], None]
+    detail: Callable[[], Mapping[str, Any]]
+
+
+class _Sink:
+    """Where the pool's results go: observations to the decider, the rest back to the scheduler."""
+
+    def __init__(self, deciding: DecidingStage, scheduler: Scheduler) -> None:
+        self._deciding = deciding
+        self._scheduler = scheduler
+
+    def submit(self, ticket: Ticket, examination: Examination) -> None:
+        self._deciding.submit(ticket, examination)
+
+    def again(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
+        self._scheduler.again(ticket, stat, after)
+
+
+def watched_libraries(database: Database, settings: Settings) -> list[tuple[Library, PathFilter]]:
+    """The libraries of the configured roots, with their filters. Raises CatalogUnavailable."""
+    if not settings.watch.enabled:
+        return []
+    rows, watch = LibraryRows(database), settings.watch
+    libraries = [rows.ensure_library(os.fsencode(os.path.realpath(root))) for root in settings.roots]
+    return [
+        (
+            library,
+            PathFilter(library.root, watch.patterns, watch.ignore_patterns, recursive=watch.recursive),
+        )
+        for library in libraries
+    ]
+
+
+def assemble(at: Surroundings) -> Parts:
+    """Build and join all parts. Reads and writes the catalog's libraries; raises CatalogUnavailable."""
+    watch = at.settings.watch
+    watched = watched_libraries(at.database, at.settings)
+    libraries = Libraries(watched)
+    store = CatalogStore(at.database)
+    store.own(library for library, _ in watched)
+    outbox = Outbox(at.database, [library.id for library, _ in watched])
+    relay, publisher = _publishing(at, outbox)
+    eyes, trust = Eyes(), LeaseTrust()
+    eye = DecidersEye(eyes, libraries)
+
+    # The pipeline is a circle: what the decider wants to have looked at goes back to the scheduler.
+    scheduler = Scheduler(
+        watch.debounce_time,
+        lambda hint, library: _wants(hint, libraries.filter_of(library)),
+        lambda ticket, timeout: pool.put(ticket, timeout),  # noqa: PLW0108 - built below
+        lambda ticket: scans.request_folder(ticket),  # noqa: PLW0108 - built below
+        at.metrics,
+        at.on_failure,
+    )
+    deciding = _deciding(at, store, eye, libraries, scheduler, relay, watched)
+    tags = TagReader(
+        _TAG_PROCESSES,
+        watch.tag_memory_limit,
+        watch.tag_timeout,
+        on_failure=at.on_failure,
+        telemetry=at.metrics,
+        niceness=watch.nice,
+        follow_symlinks=watch.follow_symlinks,
+    )
+    pool = _pool(at, store, eye, trust, tags, _Sink(deciding, scheduler))
+    memory = LibraryMemory(
+        LibraryRows(at.database), store, outbox, at.instance_id, trust.learn, relay.wake, at.metrics
+    )
+    keeper = LibraryKeeper(
+        _keeper_config(at.settings), watched, eyes, scheduler.observe, memory, at.on_failure
+    )
+    barrier = Barrier(keeper, scheduler, deciding, outbox, relay, watch.max_wait)
+    scans = ScanStage(
+        ScanConfig(2 * watch.buffer_size, watch.recursive, watch.follow_symlinks),
+        store,
+        libraries.filter_of,
+        scheduler,
+        barrier.is_decided,
+        keeper.may_delete,
+        keeper.note_scanned,
+        at.metrics,
+        at.on_failure,
+    )
+    desk, instances = _desk(at, outbox, keeper, barrier)
+    _show(at.metrics, outbox, pool, deciding, scheduler, scans, keeper)
+    return Parts(pool, tags, deciding, scheduler, scans, keeper, relay, publisher, desk, instances)
+
+
+def _wants(hint: Hint, path_filter: PathFilter) -> bool:
+    return path_filter.wants_folder(hint.path) if hint.is_folder else path_filter.wants_file(hint.path)
+
+
+def _publishing(at: Surroundings, outbox: Outbox) -> tuple[Relay, Publisher]:
+    rabbitmq, watch = at.settings.rabbitmq, at.settings.watch
+    relay = Relay(
+        outbox,
+        RelayConfig(rate_limit=watch.rate_limit, flush_seconds=_FLUSH_SECONDS),
+        at.on_failure,
+        telemetry=at.metrics,
+        on_delivered=at.on_delivered,
+    )
+    config = BrokerConfig(
+        url=rabbitmq.connection_url().get_secret_value(),
+        exchange=rabbitmq.exchange,
+        declare=rabbitmq.declare,
+        alternate_exchange=watch.alternate_exchange,
+        ca_file=_text(rabbitmq.ca_file),
+        cert_file=_text(rabbitmq.cert_file),
+        key_file=_text(rabbitmq.key_file),
+    )
+    return relay, Publisher(config, at.instance_id, relay, at.on_failure)
+
+
+def _deciding(
+    at: Surroundings,
+    store: CatalogStore,
+    eye: DecidersEye,
+    libraries: Libraries,
+    scheduler: Scheduler,
+    relay: Relay,
+    watched: Sequence[tuple[Library, PathFilter]],
+) -> DecidingStage:
+    watch = at.settings.watch
+    decider = Decider(
+        DeciderConfig(watch.move_window, watch.max_wait, _granularity_ns(watched)),
+        Ledger(store, at.instance_id, at.metrics),
+        eye,
+        SystemClock(),
+        lambda noticed, _now: scheduler.is_undecided(noticed, watch.max_wait),
+    )
+    return DecidingStage(
+        DecidingConfig(watch.batch_size, watch.poll_interval),
+        decider,
+        scheduler,
+        libraries.of,
+        relay.wake,
+        at.metrics,
+        at.on_failure,
+    )
+
+
+def _granularity_ns(watched: Sequence[tuple[Library, PathFilter]]) -> int:
+    """The coarsest timestamps of the filesystems that the libraries lie on."""
+    table = MountTable.read()
+    return max(
+        (timestamp_granularity_ns(table.fs_type_of(library.root)) for library, _ in watched), default=0
+    )
+
+
+def _pool(
+    at: Surroundings,
+    store: CatalogStore,
+    eye: DecidersEye,
+    trust: LeaseTrust,
+    tags: TagReader,
+    sink: _Sink,
+) -> WorkerPool:
+    watch, rate = at.settings.watch, at.settings.watch.read_rate_limit
+    in_flight = at.settings.max_concurrent_files
+    limiter = ReadLimit(rate * 1e6, lambda seconds: pool.wait_for_close(seconds)) if rate else None  # noqa: PLW0108
+    senses = WorkersSenses(
+        eye,
+        store,
+        WriterProbe(trust),
+        Fingerprinter(lambda: pool.is_closing, limiter=limiter),
+        tags,
+        at.metrics,
+        follow_symlinks=watch.follow_symlinks,
+    )
+    examiner = Examiner(SettleConfig(watch.debounce_time, watch.max_wait), senses)
+    pool = WorkerPool(
+        PoolConfig(min(watch.scan_workers, in_flight), watch.buffer_size, in_flight),
+        examiner.examine,
+        sink,
+        at.metrics,
+        at.on_failure,
+    )
+    return pool
+
+
+def _keeper_config(settings: Settings) -> KeeperConfig:
+    watch = settings.watch
+    return KeeperConfig(
+        watch.rescan_interval,
+        watch.poll_interval,
+        watch.observer,
+        watch.recursive,
+        watch.follow_symlinks,
+        watch.loss_guard,
+    )
+
+
+def _desk(
+    at: Surroundings, outbox: Outbox, keeper: LibraryKeeper, barrier: Barrier
+) -> tuple[Desk, Instances]:
+    instances = Instances(at.database, VERSION)
+    requests = Requests(at.database, None if at.database.is_sqlite else at.instance_id)
+    seconds, events = at.settings.watch.retention
+    config = DeskConfig(at.instance_id, seconds, events)
+    return Desk(config, requests, instances, outbox, keeper, barrier, at.detail, at.on_failure), instances
+
+
+def _show(
+    metrics: Metrics,
+    outbox: Outbox,
+    pool: WorkerPool,
+    deciding: DecidingStage,
+    scheduler: Scheduler,
+    scans: ScanStage,
+    keeper: LibraryKeeper,
+) -> None:
+    """Let the metrics see how full everything is."""
+    metrics.set_outbox_source(lambda: _depth_and_age(outbox))
+    metrics.set_queue_source("workers", pool.depth)
+    metrics.set_queue_source("decider", deciding.depth)
+    metrics.set_queue_source("dirty", scheduler.depth)
+    metrics.set_queue_source("scans", scans.depth)
+    metrics.set_watches_source(keeper.watches)
+
+
+def _depth_and_age(outbox: Outbox) -> tuple[int, float | None]:
+    count, oldest_ns = outbox.depth()
+    return count, None if oldest_ns is None else max(0.0, (SystemClock().now_ns() - oldest_ns) / 1e9)
+
+
+def _text(path: os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)

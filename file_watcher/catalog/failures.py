@@ -1,0 +1,122 @@
+"""What a database's refusal means to the caller: try again later, or mend something first.
+
+Owns no thread. The sentences are for the operator: they name the mend and never a password (drivers
+are known to echo parts of what they were given, so their own words are shown without addresses).
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+
+import psycopg
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from file_watcher.errors import CatalogError, CatalogUnavailable
+
+_RETRYABLE_SQLITE = {
+    sqlite3.SQLITE_BUSY: "another process holds its write lock",
+    sqlite3.SQLITE_LOCKED: "another process holds its write lock",
+    sqlite3.SQLITE_PROTOCOL: "another process holds its write lock",
+    sqlite3.SQLITE_FULL: "the disk it lies on is full; free some space",
+    sqlite3.SQLITE_IOERR: "the disk it lies on gives input/output errors; check the disk",
+    sqlite3.SQLITE_NOMEM: "memory is short",
+    sqlite3.SQLITE_INTERRUPT: "the statement was interrupted",
+    sqlite3.SQLITE_CANTOPEN: "its file cannot be opened now",
+}
+"""Primary result codes that may pass by themselves (sqlite.org/rescode.html)."""
+
+_PERMANENT_SQLITE = {
+    sqlite3.SQLITE_NOTADB: "the file is no SQLite database; move it away or set DATABASE_URL to another file",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; move it away, and the next start makes a new catalog",
+    sqlite3.SQLITE_READONLY: "the file or its folder is read-only; allow writing or set DATABASE_URL",
+    sqlite3.SQLITE_PERM: "access is not permitted; allow it or set DATABASE_URL",
+}
+
+_RETRYABLE_STATES = ("08", "40", "53", "55P03", "57", "58")
+"""SQLSTATE classes that may pass: connection, rollback, resources, lock, operator intervention, system
+(PostgreSQL manual, appendix A)."""
+
+_REFUSALS = re.compile(
+    r"(authentication failed|no pg_hba\.conf entry|permission denied|no password supplied|"
+    r"(role|user|database) \"[^\"]*\" does not exist)"
+)
+"""A connection that fails carries no SQLSTATE, only the server's text."""
+
+_ADDRESS = re.compile(r"\S+://\S+")
+_PASSWORD = re.compile(r"password=\S+", re.IGNORECASE)
+
+
+def translate(error: SQLAlchemyError, where: str, *, opened: bool) -> CatalogUnavailable | CatalogError:
+    """Say what the error means for the catalog at `where`.
+
+    `opened` tells that the catalog has been usable before: then a file that cannot be opened is a
+    passing want (of descriptors, of a mount), not a wrong address.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if isinstance(error, PoolTimeoutError):
+        return CatalogUnavailable(f"The catalog {where} has no free connection.")
+    if isinstance(cause, sqlite3.Error):
+        return _translate_sqlite(cause, where, opened=opened)
+    if isinstance(cause, psycopg.Error):
+        return _translate_postgresql(cause, where)
+    return CatalogError(f"The catalog {where} cannot be used: {_spoken(cause or error)}.")
+
+
+_BAD_VALUE = (
+    psycopg.DataError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,  # this one and the next: a value of a type that cannot be bound
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
+"""What drivers raise for one value, whatever the state of the database."""
+
+
+def is_busy(error: DBAPIError) -> bool:
+    """Whether SQLite only says that somebody else holds the lock."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def is_poison(error: BaseException) -> bool:
+    """Whether a row's own value was refused (a constraint, a range, an encoding), not the database away.
+
+    What a driver cannot even encode is raised by SQLite's driver as plain Python errors.
+    """
+    if isinstance(error, DBAPIError):
+        return isinstance(error, IntegrityError) or isinstance(error.orig, _BAD_VALUE)
+    return isinstance(error, (OverflowError, ValueError, TypeError))
+
+
+def _translate_sqlite(cause: sqlite3.Error, where: str, *, opened: bool) -> CatalogUnavailable | CatalogError:
+    code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_CANTOPEN and not opened:
+        return CatalogError(
+            f"The catalog {where} cannot be opened: its folder is missing or may not be written to. "
+            "Create it, allow writing, or set DATABASE_URL."
+        )
+    if code in _RETRYABLE_SQLITE:
+        return CatalogUnavailable(f"The catalog {where} cannot be used now: {_RETRYABLE_SQLITE[code]}.")
+    return CatalogError(
+        f"The catalog {where} cannot be used: {_PERMANENT_SQLITE.get(code) or _spoken(cause)}."
+    )
+
+
+def _translate_postgresql(cause: psycopg.Error, where: str) -> CatalogUnavailable | CatalogError:
+    state = cause.sqlstate
+    text = _spoken(cause)
+    if state is None:
+        if _REFUSALS.search(text):
+            return CatalogError(f"The catalog {where} refused us: {text}. Check DATABASE_URL.")
+        return CatalogUnavailable(f"The catalog {where} does not answer: {text}.")
+    if state.startswith(_RETRYABLE_STATES):
+        return CatalogUnavailable(f"The catalog {where} cannot be used now: {text}.")
+    return CatalogError(f"The catalog {where} cannot be used: {text}.")
+
+
+def _spoken(cause: BaseException) -> str:
+    """The driver's own words in one line, without addresses and passwords."""
+    line = " ".join(str(cause).split()) or type(cause).__name__
+    return _PASSWORD.sub("password=…", _ADDRESS.sub("…", line)).rstrip(".")

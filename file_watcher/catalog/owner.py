@@ -1,0 +1,161 @@
+"""One process owns a catalog: a second one that decided beside it would tell changes twice or wrongly.
+
+Owns no thread. On SQLite the ownership is a POSIX lock on a separate file: the kernel drops it when the
+process ends, however it ends, a forked child does not inherit it, and others can ask who holds it without
+touching it. On PostgreSQL it is an advisory lock of a session that stays open.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import struct
+import threading
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+from sqlalchemy import Connection
+
+from file_watcher.catalog.database import Database
+from file_watcher.errors import CatalogBusy, CatalogError, CatalogUnavailable
+
+log = structlog.get_logger(__name__)
+
+_FLOCK: Final = "hhqqi4x"
+"""struct flock of 64-bit Linux: type, whence, start, length, pid (fcntl(2))."""
+
+_held: Final[dict[Path, int]] = {}
+"""The locks of this process. Merely closing another descriptor of such a file would drop the lock, so
+nobody here may open it a second time."""
+
+_held_guard: Final = threading.Lock()
+
+
+class Ownership(Protocol):
+    """The right to decide; held until released or until the process ends."""
+
+    def acquire(self) -> None:
+        """Take it at once or raise CatalogBusy."""
+
+    def release(self) -> None:
+        """Give it back; does nothing where it is not held."""
+
+
+class OwnerLock:
+    """Ownership of a SQLite catalog, by a lock on the file `<catalog>.lock` beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = _lock_file(path)
+        self._catalog = path
+
+    def acquire(self) -> None:
+        """Take the ownership at once. Raises CatalogBusy, or CatalogError where the folder is not writable."""
+        with _held_guard:
+            if self._path in _held:
+                raise CatalogBusy(_busy(str(self._catalog), os.getpid()))
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as exc:
+                raise CatalogError(
+                    f"The lock file {self._path} cannot be made: {exc.strerror}. "
+                    "Allow writing to its folder or set DATABASE_URL."
+                ) from exc
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as exc:
+                holder = _holder(descriptor)
+                os.close(descriptor)
+                raise CatalogBusy(_busy(str(self._catalog), holder)) from exc
+            _held[self._path] = descriptor
+
+    def release(self) -> None:
+        """Give the ownership back. The file stays: removing it could take another's lock away."""
+        with _held_guard:
+            descriptor = _held.pop(self._path, None)
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+class SessionLock:
+    """Ownership of one instance's part of a PostgreSQL database, by an advisory lock on a session."""
+
+    def __init__(self, database: Database, instance_id: str) -> None:
+        self._database = database
+        self._instance_id = instance_id
+        digest = hashlib.blake2b(f"file_watcher {instance_id}".encode(), digest_size=8).digest()
+        self._key = int.from_bytes(digest, "big", signed=True)
+        self._session: Connection | None = None
+
+    def acquire(self) -> None:
+        """Take the ownership at once. Raises CatalogBusy, CatalogUnavailable or CatalogError."""
+        session = self._database.session()
+        sql = self._database.driver_sql("SELECT pg_try_advisory_lock(?)")
+        taken = False
+        try:
+            with self._database.translated():
+                taken = bool(session.exec_driver_sql(sql, (self._key,)).scalar())
+        finally:
+            if not taken:
+                self._database.end_session(session)
+        if not taken:
+            raise CatalogBusy(
+                f"Another file_watcher works as instance {self._instance_id} on {self._database.shown}. "
+                "Stop it, or set INSTANCE_ID or DATABASE_URL."
+            )
+        self._session = session
+
+    def release(self) -> None:
+        """Give the ownership back; a session that the server ended has given it back already."""
+        session, self._session = self._session, None
+        if session is not None:
+            self._database.end_session(session)
+
+
+def owner_lock(database: Database, instance_id: str) -> Ownership:
+    """The ownership that fits the database."""
+    if database.path is not None:
+        return OwnerLock(database.path)
+    return SessionLock(database, instance_id)
+
+
+def is_owned(path: Path) -> int | None:
+    """The process that owns the SQLite catalog at this path, None where none does.
+
+    0 stands for a process that cannot be seen from here, as one in another container. Takes no lock.
+    """
+    lock_file = _lock_file(path)
+    with _held_guard:
+        if lock_file in _held:
+            return os.getpid()
+        try:
+            descriptor = os.open(lock_file, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise CatalogUnavailable(f"The lock file {lock_file} cannot be read: {exc.strerror}.") from exc
+        try:
+            return _holder(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _lock_file(catalog: Path) -> Path:
+    return Path(os.path.realpath(f"{catalog}.lock"))
+
+
+def _holder(descriptor: int) -> int | None:
+    """Who holds a lock that keeps us from reading, i.e. the writer."""
+    asked = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    return None if kind == fcntl.F_UNLCK else max(pid, 0)
+
+
+def _busy(catalog: str, pid: int | None) -> str:
+    who = f" (process {pid})" if pid else ""
+    return (
+        f"Another file_watcher{who} uses the catalog {catalog}. Stop it, or set INSTANCE_ID or DATABASE_URL "
+        "to give this one a catalog of its own."
+    )

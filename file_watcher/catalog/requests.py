@@ -1,0 +1,196 @@
+"""What commands ask of the running service, and how they see that one is running.
+
+Owns no thread. The service's control loop takes and finishes; a command in another process asks and
+waits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import Row, delete, insert, or_, select, text, update
+
+from file_watcher.catalog.database import Database
+from file_watcher.catalog.tables import instances, requests
+
+_KEPT_NS: Final = 86_400 * 10**9
+"""Answers are kept for a day, for whoever looks at the table."""
+
+RequestState = Literal["new", "running", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request and, once it is finished, its result."""
+
+    id: int
+    kind: str
+    arguments: Mapping[str, Any]
+    state: RequestState
+    result: Mapping[str, Any] | None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the service has answered."""
+        return self.state in {"done", "failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A service that works, or worked, with this catalog."""
+
+    instance_id: str
+    pid: int
+    host: str
+    version: str
+    started_ns: int
+    heartbeat_ns: int
+    detail: Mapping[str, Any]
+
+
+class Requests:
+    """The requests for one instance; with None those of everybody, as in a catalog with one owner.
+
+    All methods raise CatalogUnavailable or CatalogError.
+    """
+
+    def __init__(self, database: Database, instance_id: str | None = None) -> None:
+        self._database = database
+        self._instance_id = instance_id
+
+    def ask(self, kind: str, arguments: Mapping[str, Any]) -> int:
+        """Leave a request for the running service; returns its number. Answers older than a day are dropped."""
+        now_ns = time.time_ns()
+        values = {
+            "instance_id": self._instance_id,
+            "kind": kind,
+            "arguments": json.dumps(dict(arguments)),
+            "state": "new",
+            "created_ns": now_ns,
+        }
+        with self._database.writing() as connection:
+            connection.execute(delete(requests).where(requests.c.finished_ns < now_ns - _KEPT_NS))
+            key = connection.execute(insert(requests).values(values)).inserted_primary_key
+        assert key is not None
+        number: int = key[0]
+        return number
+
+    def take(self) -> list[Request]:
+        """Take all new requests, oldest first; they are running from now on. Cheap where there is none."""
+        new = (requests.c.state == "new") & self._mine()
+        with self._database.reading() as connection:
+            if connection.execute(select(requests.c.id).where(new).limit(1)).first() is None:
+                return []
+        with self._database.writing() as connection:
+            rows = connection.execute(
+                select(requests).where(new).order_by(requests.c.id).with_for_update()
+            ).all()
+            taken = (
+                update(requests).where(requests.c.id.in_([row.id for row in rows])).values(state="running")
+            )
+            connection.execute(taken)
+        return [_request_of(row, "running") for row in rows]
+
+    def finish(self, request_id: int, result: Mapping[str, Any], *, failed: bool = False) -> None:
+        """Answer a request."""
+        values = {
+            "state": "failed" if failed else "done",
+            "result": json.dumps(dict(result)),
+            "finished_ns": time.time_ns(),
+        }
+        with self._database.writing() as connection:
+            connection.execute(update(requests).where(requests.c.id == request_id).values(values))
+
+    def reopen_unfinished(self) -> int:
+        """Make new again what a service that ended had taken; called by the owner at its start."""
+        left = (requests.c.state == "running") & self._mine()
+        with self._database.writing() as connection:
+            return connection.execute(update(requests).where(left).values(state="new")).rowcount
+
+    def wait(
+        self, request_id: int, timeout: float, poll: float = 0.05, stop: threading.Event | None = None
+    ) -> Request:
+        """Wait for the answer, at most `timeout` seconds or until `stop`; returns the request as it then is.
+
+        Raises KeyError where there is no such request.
+        """
+        stop = stop or threading.Event()
+        deadline = time.monotonic() + timeout
+        while True:
+            request = self._find(request_id)
+            remaining = deadline - time.monotonic()
+            if request.is_finished or remaining <= 0 or stop.wait(min(poll, remaining)):
+                return request
+
+    def _find(self, request_id: int) -> Request:
+        with self._database.reading() as connection:
+            row = connection.execute(select(requests).where(requests.c.id == request_id)).first()
+        if row is None:
+            raise KeyError(request_id)
+        return _request_of(row, row.state)
+
+    def _mine(self) -> Any:
+        if self._instance_id is None:
+            return text("1 = 1")
+        return or_(requests.c.instance_id.is_(None), requests.c.instance_id == self._instance_id)
+
+
+class Instances:
+    """The heartbeats of the services. All methods raise CatalogUnavailable or CatalogError."""
+
+    def __init__(self, database: Database, version: str) -> None:
+        self._database = database
+        self._version = version
+        self._started_ns = time.time_ns()
+
+    def beat(self, instance_id: str, detail: Mapping[str, Any]) -> None:
+        """Say that this process works as that instance, and how it is."""
+        values = {
+            "instance_id": instance_id,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "version": self._version,
+            "started_ns": self._started_ns,
+            "heartbeat_ns": time.time_ns(),
+            "detail": json.dumps(dict(detail)),
+        }
+        with self._database.writing() as connection:
+            connection.execute(_BEAT, values)
+
+    def retire(self, instance_id: str) -> None:
+        """Say that the instance ended in order."""
+        with self._database.writing() as connection:
+            connection.execute(delete(instances).where(instances.c.instance_id == instance_id))
+
+    def live(self, now_ns: int, max_age_seconds: float) -> list[Instance]:
+        """The instances whose last heartbeat is not older than that, by name."""
+        recent = instances.c.heartbeat_ns >= now_ns - int(max_age_seconds * 1e9)
+        with self._database.reading() as connection:
+            rows = connection.execute(select(instances).where(recent).order_by(instances.c.instance_id)).all()
+        return [_instance_of(row) for row in rows]
+
+
+_BEAT: Final = text(
+    "INSERT INTO fw_instances (instance_id, pid, host, version, started_ns, heartbeat_ns, detail) "
+    "VALUES (:instance_id, :pid, :host, :version, :started_ns, :heartbeat_ns, :detail) "
+    "ON CONFLICT (instance_id) DO UPDATE SET pid = excluded.pid, host = excluded.host, "
+    "version = excluded.version, started_ns = excluded.started_ns, heartbeat_ns = excluded.heartbeat_ns, "
+    "detail = excluded.detail"
+)
+
+
+def _instance_of(row: Row[Any]) -> Instance:
+    detail = json.loads(row.detail)
+    return Instance(row.instance_id, row.pid, row.host, row.version, row.started_ns, row.heartbeat_ns, detail)
+
+
+def _request_of(row: Row[Any], state: RequestState) -> Request:
+    result = None if row.result is None else json.loads(row.result)
+    return Request(row.id, row.kind, json.loads(row.arguments), state, result)

@@ -1,0 +1,190 @@
+"""One readable line on the terminal per published message.
+
+The printer reads the message itself, so that the person sees what consumers get. It is called on the
+publisher's thread and owns none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TextIO
+
+from file_watcher.model import display
+from file_watcher.ops.lines import LineWriter
+from file_watcher.ops.sanitize import escape_for_terminal
+
+DEFAULT_COLUMNS: Final = 80
+"""Where the width cannot be known: the width of a terminal since the VT100."""
+
+_COLORS: Final = {
+    "created": "32",
+    "modified": "33",
+    "deleted": "31",
+    "moved": "36",
+    "renamed": "36",
+    "idle": "2",
+}
+"""SGR parameters (ECMA-48, section 8.3.117) of the event's type."""
+
+_SIZE_UNITS: Final = ("kB", "MB", "GB", "TB", "PB", "EB")
+
+
+class EventPrinter:
+    """Prints `12:00:00 created   music  Artist/Album/01 Song.flac  5.1 MB  3:42  "Title" – Artist`.
+
+    Paths are shown below `roots`, times in the local zone. What does not fit into the terminal's width
+    (`columns`, else asked of the terminal for every line) loses its middle. `event` never raises.
+    """
+
+    def __init__(
+        self, stream: TextIO, color: bool, roots: Sequence[bytes] = (), columns: int | None = None
+    ) -> None:
+        self._writer = LineWriter(stream)
+        self._color = color
+        # The longest first: of two roots that hold a path, the nearer one shortens it.
+        self._prefixes = sorted((display(root).rstrip("/") + "/" for root in roots), key=len, reverse=True)
+        self._columns = columns
+
+    def event(self, body: bytes) -> None:
+        """Print one line for the body of a message, of a file's event or of a notice."""
+        try:
+            message = json.loads(body)
+        except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+            message = None
+        if not isinstance(message, dict):
+            self._writer.write(f"a message of {len(body)} bytes that is no JSON object")
+            return
+        self._writer.write(self._line(message))
+
+    def _line(self, message: Mapping[str, Any]) -> str:
+        kind = escape_for_terminal(_text(message.get("event_type")) or "?")
+        library = escape_for_terminal(_text(_mapping(message.get("library")).get("name")))
+        before = f"{_local_time(message.get('timestamp'))} "
+        after = f"{' ' * max(1, 10 - display_width(kind))}{library}"
+        room = self._width() - display_width(before + kind + after) - 2
+        shown = self._subject_and_details(message, room)
+        parameters = _COLORS.get(kind) if self._color else None
+        painted = f"\x1b[{parameters}m{kind}\x1b[0m" if parameters else kind
+        return f"{before}{painted}{after}  {shown}".rstrip()
+
+    def _subject_and_details(self, message: Mapping[str, Any], room: int) -> str:
+        """The path gets what the details leave, which take no more than half of the room."""
+        details = cut_middle(escape_for_terminal("  ".join(_details(message))), max(room // 2, 1))
+        gap = "  " if details else ""
+        left = room - display_width(details) - len(gap)
+        return f"{self._subject(message, max(left, 1))}{gap}{details}"
+
+    def _subject(self, message: Mapping[str, Any], room: int) -> str:
+        path = self._shortened(_text(message.get("file_path")))
+        old_path = self._shortened(_text(message.get("old_path")))
+        if not old_path:
+            return cut_middle(path, room)
+        if message.get("event_type") == "renamed":
+            path = path.rsplit("/", 1)[-1]
+        arrow = " → "
+        half = max((room - len(arrow)) // 2, 1)
+        spare = max(half - display_width(path), 0)
+        old_shown = cut_middle(old_path, half + spare)
+        left = room - display_width(old_shown) - len(arrow)
+        return f"{old_shown}{arrow}{cut_middle(path, max(left, 1))}"
+
+    def _shortened(self, path: str) -> str:
+        prefix = next((known for known in self._prefixes if path.startswith(known)), "")
+        return escape_for_terminal(path[len(prefix) :])
+
+    def _width(self) -> int:
+        if self._columns is not None:
+            return self._columns
+        try:
+            columns = os.get_terminal_size(self._writer.stream.fileno()).columns
+        except (OSError, ValueError, AttributeError):
+            columns = 0  # no terminal, closed, or nothing with a descriptor
+        return columns or DEFAULT_COLUMNS
+
+
+def _details(message: Mapping[str, Any]) -> list[str]:
+    metadata = _mapping(message.get("metadata"))
+    found = [
+        "still growing" if message.get("growing") is True else "",
+        _text(message.get("reason")),
+        _size(message.get("size")) if message.get("event_type") != "deleted" else "",
+        _duration(metadata.get("duration")),
+        _title(_mapping(metadata.get("tags"))),
+        f"unreadable: {_text(metadata['error'])}" if metadata.get("error") else "",
+    ]
+    return [detail for detail in found if detail]
+
+
+def _title(tags: Mapping[str, Any]) -> str:
+    title, artist = _text(tags.get("title")), _text(tags.get("artist"))
+    return " – ".join(part for part in (f'"{title}"' if title else "", artist) if part)
+
+
+def _size(value: object) -> str:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**18:
+        return ""
+    if value < 1000:
+        return f"{value} B"
+    # 999,950 B would be shown as "1000.0 kB" if the limit were 1000.
+    scaled = ((value / 1000**power, unit) for power, unit in enumerate(_SIZE_UNITS, start=1))
+    return next(f"{number:.1f} {unit}" for number, unit in scaled if number < 999.95)
+
+
+def _duration(value: object) -> str:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e9:
+        return ""
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def _local_time(timestamp: object) -> str:
+    try:
+        return dt.datetime.fromisoformat(_text(timestamp)).astimezone().strftime("%H:%M:%S")
+    except (ValueError, OverflowError, OSError):  # no time, or none that this platform's clock can show
+        return "--:--:--"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def display_width(text: str) -> int:
+    """Columns that the text takes on a terminal (Unicode Standard Annex 11; combining marks take none)."""
+    return len(text) if text.isascii() else sum(_width_of(character) for character in text)
+
+
+def cut_middle(text: str, columns: int) -> str:
+    """The text, or its beginning and end with "…" between them, in at most `columns` (at least 1) columns."""
+    if display_width(text) <= columns:
+        return text
+    head_columns = (columns - 1) // 2
+    tail_columns = columns - 1 - head_columns
+    head = _take(text, head_columns)
+    tail = _take(reversed(text), tail_columns)[::-1]
+    # A mark at the beginning of the tail belongs to a letter that is gone.
+    return f"{head}…{tail.lstrip(''.join(mark for mark in tail if not _width_of(mark)))}"
+
+
+def _take(characters: Iterable[str], columns: int) -> str:
+    taken: list[str] = []
+    for character in characters:
+        columns -= _width_of(character)
+        if columns < 0:
+            break
+        taken.append(character)
+    return "".join(taken)
+
+
+def _width_of(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

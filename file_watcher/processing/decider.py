@@ -1,0 +1,219 @@
+"""The one decider of a catalog: takes observations, decides rounds, commits them.
+
+`Decider` is the logic, free of threads and clocks; `processing.deciding` owns the thread. Two observations
+never decide concurrently because there is one decider and one round at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from file_watcher.model import GONE, FileEvent, FileRecord, FileStat, Library, Observation, Sight
+from file_watcher.processing.evidence import folders_above
+from file_watcher.processing.reconcile import Clock, Decision, Pending, Round
+from file_watcher.processing.view import CatalogView, RowChanges
+
+
+class Ledger(Protocol):
+    """The catalog and the outbox, as the decider needs them."""
+
+    def load(
+        self, paths: Iterable[bytes], inodes: Iterable[int], contents: Iterable[tuple[int, bytes]]
+    ) -> list[FileRecord]:
+        """Rows at the paths, with the inodes, or with the contents (size, SHA-256)."""
+
+    def records_below(self, paths: Collection[bytes]) -> dict[bytes, list[FileRecord]]:
+        """Every row below each of the paths, for those that have any."""
+
+    def record(self, rows: RowChanges, events: Sequence[FileEvent]) -> None:
+        """Commit rows and events together. Raises CatalogUnavailable where it is undone or unknown."""
+
+
+class Eye(Protocol):
+    """The decider's look at the disk."""
+
+    def look(self, path: bytes, library: Library | None) -> Sight:
+        """What is at the path now; UNKNOWN in a library that is not verified."""
+
+    def is_verified(self, library: Library) -> bool:
+        """Whether the library's root is the one that we know."""
+
+    def is_unmatched(self, path: bytes) -> bool:
+        """Whether a file stands at the path that the filters do not want."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeciderConfig:
+    """`move_window` and `patience` in seconds, `granularity_ns` of the filesystems' timestamps.
+
+    A file that is gone waits `move_window` for a move that claims it, and beyond that up to `patience`
+    while hints from before are still undecided.
+    """
+
+    move_window: float = 2.0
+    patience: float = 30.0
+    granularity_ns: int = 20_000_000
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a step did with the observations, and what is to be looked at next."""
+
+    decision: Decision = field(default_factory=Decision)
+    held: list[Observation] = field(default_factory=list)
+    """New observations that the decider keeps until a later step."""
+
+
+class Decider:
+    """Decides batches of observations against the catalog; keeps what is not yet decidable."""
+
+    def __init__(
+        self,
+        config: DeciderConfig,
+        ledger: Ledger,
+        eye: Eye,
+        clock: Clock,
+        undecided: Callable[[float, float], bool],
+    ) -> None:
+        """`undecided(noticed, now)` tells whether a hint from before `noticed` waits for its decision."""
+        self._config = config
+        self._ledger = ledger
+        self._eye = eye
+        self._clock = clock
+        self._undecided = undecided
+        self._held: dict[bytes, Pending] = {}
+
+    def __len__(self) -> int:
+        """How many observations are held."""
+        return len(self._held)
+
+    def next_deadline(self) -> float | None:
+        """Monotonic time at which a held observation may be decidable by its age."""
+        return min((self._deadline(each) for each in self._held.values()), default=None)
+
+    def oldest_noticed(self) -> float | None:
+        """Monotonic time of the oldest hint behind what is held."""
+        return min((each.observation.noticed for each in self._held.values()), default=None)
+
+    def step(self, observations: Sequence[Observation], now: float) -> Outcome:
+        """Decide one batch and commit it.
+
+        Raises CatalogUnavailable: then nothing was decided, and the same step may be taken again. A commit
+        whose fate is unknown is harmless, since the rows are read anew.
+        """
+        pending = self._gather(observations, now)
+        if not pending:
+            return Outcome()
+        decision = self._decide(pending)
+        if decision.rows != RowChanges() or decision.events:
+            self._ledger.record(decision.rows, decision.events)
+        return self._remember(decision, observations)
+
+    def _deadline(self, pending: Pending) -> float:
+        return pending.since + self._config.move_window
+
+    def _gather(self, observations: Sequence[Observation], now: float) -> list[Pending]:
+        """New observations with those held ones that may be decidable now."""
+        pending = {seen.path: Pending(seen, self._since(seen, now)) for seen in observations}
+        for path, held in self._held.items():
+            if path not in pending and (held.observation.sight is not GONE or self._has_expired(held, now)):
+                pending[path] = held
+        return [replace(each, expired=self._has_expired(each, now)) for each in pending.values()]
+
+    def _since(self, seen: Observation, now: float) -> float:
+        """An observation that says the same as a held one goes on waiting from when that one came."""
+        held = self._held.get(seen.path)
+        return held.since if held and (held.observation.sight is GONE) == (seen.sight is GONE) else now
+
+    def _has_expired(self, held: Pending, now: float) -> bool:
+        if now < self._deadline(held):
+            return False
+        late = now >= held.since + max(self._config.patience, self._config.move_window)
+        return late or held.observation.sight is not GONE or not self._undecided(held.since, now)
+
+    def _decide(self, pending: list[Pending]) -> Decision:
+        trusted = {library: self._eye.is_verified(library) for library in _libraries(pending)}
+        known = [each for each in pending if trusted[each.observation.library]]
+        unseen = [each.observation for each in pending if not trusted[each.observation.library]]
+        records = {record.file_id: record for record in self._load(known)}
+        blockers = {each.observation.path: each for each in self._in_the_way(known, records)}
+        known = [each for each in known if each.observation.path not in blockers]
+        known.extend(blockers.values())
+        view = CatalogView(records.values())
+        rounds = Round(view, self._eye.look, self._clock, self._config.granularity_ns, self._eye.is_unmatched)
+        decision = rounds.decide(known)
+        if not all(self._eye.is_verified(library) for library, was in trusted.items() if was):
+            return Decision(unknown=[each.observation for each in pending])
+        # A library that is not verified is scanned when it is back: nothing of it needs to be remembered.
+        decision.settled.extend(unseen)
+        return decision
+
+    def _load(self, pending: list[Pending]) -> list[FileRecord]:
+        paths: set[bytes] = set()
+        inodes: set[int] = set()
+        contents: set[tuple[int, bytes]] = set()
+        for each in pending:
+            seen = each.observation
+            paths.add(seen.path)
+            if isinstance(seen.sight, FileStat):
+                paths.update(folders_above(seen.path))
+                inodes.add(seen.sight.inode)
+                if seen.fingerprint is not None and seen.sight.size:
+                    contents.add((seen.sight.size, seen.fingerprint.sha256))
+        return self._ledger.load(paths, inodes, contents)
+
+    def _in_the_way(self, pending: list[Pending], records: dict[str, FileRecord]) -> list[Pending]:
+        """Rows of files that cannot be there any more, because a folder or a file has their place.
+
+        They are gone without a doubt and told before anything takes their place; their rows are added
+        to `records`.
+        """
+        there = [each for each in pending if isinstance(each.observation.sight, FileStat)]
+        folders = {folder: each for each in there for folder in folders_above(each.observation.path)}
+        blockers = [(row, folders[row.path]) for row in records.values() if row.path in folders]
+        known = {row.path for row in records.values()}
+        new = {each.observation.path: each for each in there if each.observation.path not in known}
+        for path, rows in self._ledger.records_below(new).items():
+            records.update((row.file_id, row) for row in rows)
+            blockers.extend((row, new[path]) for row in rows)
+        return [
+            Pending(_gone(row, each.observation), each.since, expired=True)
+            for row, each in blockers
+            if self._eye.look(row.path, each.observation.library) is GONE
+        ]
+
+    def _remember(self, decision: Decision, observations: Sequence[Observation]) -> Outcome:
+        """Keep what is held, forget what was decided."""
+        for seen in (*decision.settled, *decision.unknown, *(seen for seen, _ in decision.again)):
+            self._held.pop(seen.path, None)
+        for event in decision.events:
+            if event.old_path is not None:
+                self._forget_moved(event.old_path, decision)
+        for pending in decision.held:
+            self._held[pending.observation.path] = replace(pending, expired=False)
+        new = {seen.path for seen in observations}
+        return Outcome(decision, [each.observation for each in decision.held if each.observation.path in new])
+
+    def _forget_moved(self, path: bytes, decision: Decision) -> None:
+        """The file that was gone from this path was found elsewhere: nothing is left to wait for."""
+        held = self._held.get(path)
+        if held is not None and held.observation.sight is GONE:
+            del self._held[path]
+            decision.settled.append(held.observation)
+
+
+def _libraries(pending: list[Pending]) -> set[Library]:
+    return {each.observation.library for each in pending}
+
+
+def _gone(row: FileRecord, because: Observation) -> Observation:
+    return Observation(
+        row.path,
+        because.library,
+        GONE,
+        source=because.source,
+        noticed=because.noticed,
+        changed_ns=because.changed_ns,
+    )

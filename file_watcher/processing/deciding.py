@@ -1,0 +1,254 @@
+"""The deciding stage: gathers examinations into batches, has them decided, and passes the outcome on.
+
+Owns the thread `fw-decide`, the only one that decides and commits. While the database is away it waits and
+tries again; what is behind it then waits too (back-pressure).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from file_watcher.errors import CatalogUnavailable
+from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
+from file_watcher.model import Health, Library, Observation, Source, Ticket
+from file_watcher.processing.decider import Decider, Outcome
+from file_watcher.processing.examine import Examination
+from file_watcher.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+_SURE_AFTER: Final = 0.1
+"""Seconds until carried or racy hashes are read once more: beyond the kernel's timestamp tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecidingConfig:
+    """`batch_size` rows a commit; `unknown_pause` seconds until what could not be told is looked at again."""
+
+    batch_size: int = 256
+    unknown_pause: float = 30.0
+    first_retry: float = 0.2
+    longest_retry: float = 30.0
+
+
+class Feedback(Protocol):
+    """The scheduler, as the deciding stage needs it."""
+
+    def done(self, ticket: Ticket, *, look_again_after: float | None = None, growing: bool = False) -> None:
+        """The ticket's path was decided."""
+
+    def look_at(
+        self,
+        path: bytes,
+        library: Library,
+        source: Source,
+        *,
+        delay: float = 0.0,
+        must_hash: bool = False,
+        background: bool = False,
+        noticed: float | None = None,
+        moved_from: frozenset[bytes] = frozenset(),
+    ) -> None:
+        """Have a path looked at."""
+
+
+class DecidingStage:
+    """Runs the decider on its one thread."""
+
+    def __init__(
+        self,
+        config: DecidingConfig,
+        decider: Decider,
+        feedback: Feedback,
+        library_of: Callable[[bytes], Library | None],
+        on_committed: Callable[[], None],
+        telemetry: Telemetry,
+        on_failure: FailureReport,
+    ) -> None:
+        """`library_of(path)` names the library that a path lies in; `on_committed` is called after each
+        commit, when there may be something to publish."""
+        self._config = config
+        self._decider = decider
+        self._feedback = feedback
+        self._library_of = library_of
+        self._on_committed = on_committed
+        self._telemetry = telemetry
+        self._on_failure = on_failure
+        self._inbox: queue.Queue[tuple[Ticket, Examination]] = queue.Queue(2 * config.batch_size)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._oldest_held: float | None = None
+        self._decided = threading.Condition()
+        self._outage: str | None = None
+
+    def start(self) -> None:
+        """Start deciding."""
+        self._thread = spawn("fw-decide", self._run, self._on_failure)
+
+    def close(self) -> None:
+        """Decide what is in hand and end."""
+        self._stop.set()
+
+    def join(self, deadline: Deadline) -> bool:
+        """Wait for the thread."""
+        return join_all([self._thread] if self._thread else [], deadline)
+
+    def submit(self, ticket: Ticket, examination: Examination) -> None:
+        """Hand over an examination; blocks while the decider is behind, and forgets it once closing.
+
+        What is forgotten is found again by the next start's scan.
+        """
+        while not self._stop.is_set():
+            try:
+                self._inbox.put((ticket, examination), timeout=0.2)
+            except queue.Full:
+                continue
+            return
+
+    def holds_since_before(self, noticed: float) -> bool:
+        """Whether an observation from before that monotonic time is held. Ask after the scheduler."""
+        oldest = self._oldest_held
+        return oldest is not None and oldest <= noticed
+
+    def wait_for_a_decision(self, timeout: float) -> None:
+        """Wait until something was decided, at most so many seconds."""
+        with self._decided:
+            self._decided.wait(timeout)
+
+    def depth(self) -> int:
+        """How many examinations wait for their decision."""
+        return self._inbox.qsize()
+
+    def health(self) -> Health:
+        """Whether decisions can be committed."""
+        if self._outage is not None:
+            return Health("database", ok=False, detail=self._outage)
+        return Health("database", ok=True, detail="The catalog takes decisions.")
+
+    def _run(self) -> None:
+        while not self._stop.is_set() or not self._inbox.empty():
+            batch = self._gather()
+            if batch or self._is_due():
+                self._decide(batch)
+
+    def _gather(self) -> list[tuple[Ticket, Examination]]:
+        """What has come; waits for the first one until something held may be due."""
+        batch: list[tuple[Ticket, Examination]] = []
+        try:
+            batch.append(self._inbox.get(timeout=self._patience()))
+            while len(batch) < self._config.batch_size:
+                batch.append(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+        return batch
+
+    def _patience(self) -> float:
+        deadline = self._decider.next_deadline()
+        if self._stop.is_set():
+            return 0.0
+        # A held observation that is late waits for others; it is asked again, but not in a busy loop.
+        return 0.2 if deadline is None else min(0.2, max(0.02, deadline - time.monotonic()))
+
+    def _is_due(self) -> bool:
+        deadline = self._decider.next_deadline()
+        return deadline is not None and deadline <= time.monotonic()
+
+    def _decide(self, batch: Sequence[tuple[Ticket, Examination]]) -> None:
+        observations = [each.observation for _, each in batch if each.observation is not None]
+        retrying = Retrying(
+            retry=retry_if_exception_type(CatalogUnavailable),
+            wait=wait_random_exponential(self._config.first_retry, self._config.longest_retry),
+            stop=stop_when_event_set(self._stop),
+            sleep=sleep_using_event(self._stop),
+            before_sleep=self._note_outage,
+            reraise=True,
+        )
+        try:
+            outcome = retrying(self._step, observations)
+        except CatalogUnavailable as exc:
+            log.warning("decision_given_up", reason=str(exc), files=len(batch))
+            return
+        self._note_recovery()
+        self._pass_on(outcome, batch)
+
+    def _step(self, observations: Sequence[Observation]) -> Outcome:
+        began = time.monotonic()
+        if self._stop.is_set() and self._outage is not None:
+            raise CatalogUnavailable(self._outage)
+        outcome = self._decider.step(observations, began)
+        if outcome.decision.events:
+            self._telemetry.committed(len(outcome.decision.events), time.monotonic() - began)
+        return outcome
+
+    def _note_outage(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self._telemetry.error("db")
+        if self._outage is None:
+            log.error("database_unavailable", reason=str(error), effect="changes wait until it is back")
+        self._outage = str(error)
+
+    def _note_recovery(self) -> None:
+        if self._outage is not None:
+            self._outage = None
+            log.info("database_back")
+
+    def _pass_on(self, outcome: Outcome, batch: Sequence[tuple[Ticket, Examination]]) -> None:
+        """Tell the scheduler before the ticket is done, so that nothing seems finished in between."""
+        decision = outcome.decision
+        self._oldest_held = self._decider.oldest_noticed()
+        if decision.events:
+            self._on_committed()
+        if decision.unchanged:
+            self._telemetry.unchanged(decision.unchanged)
+        for seen, must_hash in decision.again:
+            self._feedback.look_at(
+                seen.path,
+                seen.library,
+                Source.RECHECK,
+                must_hash=must_hash,
+                noticed=seen.noticed,
+                moved_from=seen.moved_from,
+            )
+        for path in decision.look_at:
+            self._look_at(path, None)
+        for ticket, examination in batch:
+            for path in examination.other_links:
+                self._look_at(path, ticket.noticed)
+        growing = {event.path for event in decision.events if event.growing}
+        for ticket, examination in batch:
+            self._feedback.done(
+                ticket, look_again_after=examination.keep_watching_after, growing=ticket.path in growing
+            )
+        self._make_sure(outcome)
+        with self._decided:
+            self._decided.notify_all()
+
+    def _look_at(self, path: bytes, noticed: float | None) -> None:
+        if library := self._library_of(path):
+            self._feedback.look_at(path, library, Source.RECHECK, noticed=noticed)
+
+    def _make_sure(self, outcome: Outcome) -> None:
+        for row in outcome.decision.recheck:
+            if library := self._library_of(row.path):
+                self._feedback.look_at(
+                    row.path, library, Source.RECHECK, delay=_SURE_AFTER, must_hash=True, background=True
+                )
+        for seen in outcome.decision.unknown:
+            self._feedback.look_at(
+                seen.path, seen.library, Source.RECHECK, delay=self._config.unknown_pause, background=True
+            )

@@ -1,0 +1,79 @@
+"""What proves that a file seen at one path is the file that a row knows from another path (rule 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from file_watcher.model import Evidence, FileRecord, FileStat, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An observed file that is proved to be a row's file from another path."""
+
+    observation: Observation
+    stat: FileStat
+    row: FileRecord
+    evidence: Evidence
+    carried: bool
+    """The row's hashes are taken over without reading the file."""
+    content_changed: bool
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether hashes are carried over a change of ctime: true, but to be read once more later."""
+        return self.carried and (self.stat != self.row.stat or self.row.racy)
+
+    @property
+    def strength(self) -> int:
+        """Order of claims on one row, strongest first: the kernel's word, a kept name, the rest."""
+        if self.evidence is Evidence.COOKIE:
+            return 0
+        return 1 if name_of(self.row.path) == name_of(self.observation.path) else 2
+
+
+def prove_by_inode(seen: Observation, stat: FileStat, row: FileRecord) -> Claim | None:
+    """What proves that the row's file is the one seen, given that both have the same inode (rule 3)."""
+    cookie = row.path in seen.moved_from
+    told = row.fingerprint is not None and not row.growing
+    evidence = Evidence.COOKIE if cookie else Evidence.INODE
+    if told and ((cookie and row.stat.same_bytes_likely(stat)) or row.stat == stat) and not seen.growing:
+        if seen.fingerprint is None or seen.fingerprint == row.fingerprint:
+            return Claim(seen, stat, row, evidence, carried=seen.fingerprint is None, content_changed=False)
+        return Claim(seen, stat, row, evidence, carried=False, content_changed=True)
+    same_content = told and seen.fingerprint == row.fingerprint and seen.fingerprint is not None
+    if same_content and stat.size == row.stat.size and (cookie or stat.size > 0):
+        return Claim(seen, stat, row, evidence, carried=False, content_changed=False)
+    if cookie and (seen.fingerprint is not None or seen.growing):
+        return Claim(seen, stat, row, evidence, carried=False, content_changed=True)
+    return None
+
+
+def may_stay_unread(row: FileRecord, stat: FileStat, moved_from: frozenset[bytes], path: bytes) -> bool:
+    """Whether a row proves the content of the file seen at `path`, so that nobody needs to read it."""
+    if row.fingerprint is None or row.growing:
+        return False
+    if row.path == path:
+        return row.stat == stat and not row.racy
+    return row.stat == stat or (
+        row.path in moved_from and row.stat.same_file(stat) and row.stat.same_bytes_likely(stat)
+    )
+
+
+def folders_above(path: bytes) -> Iterator[bytes]:
+    """Every folder above the path, nearest first, without the filesystem's root."""
+    end = path.rfind(b"/")
+    while end > 0:
+        yield path[:end]
+        end = path.rfind(b"/", 0, end)
+
+
+def folder_of(path: bytes) -> bytes:
+    """The folder that holds the path."""
+    return path[: path.rfind(b"/")]
+
+
+def name_of(path: bytes) -> bytes:
+    """The last component."""
+    return path[path.rfind(b"/") + 1 :]

@@ -1,0 +1,166 @@
+"""The worker pool: a bounded queue of tickets, drained by threads that look, settle and hash.
+
+Owns the threads `fw-hash-1` … `fw-hash-N`. Tags are read elsewhere at the same time; an examination is
+handed on when both are there, so that no thread waits for tags.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import structlog
+
+from file_watcher.errors import CatalogUnavailable
+from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
+from file_watcher.model import FileStat, Metadata, Ticket, display
+from file_watcher.processing.examine import Examination, MetadataFuture
+from file_watcher.processing.fingerprint import Interrupted
+from file_watcher.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+_CATALOG_PAUSE: Final = 1.0
+"""Seconds until a path is looked at again whose row could not be read."""
+_ERROR_PAUSE: Final = 30.0
+"""Seconds until a path is looked at again whose examination failed unexpectedly."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """`threads` hash at once, `queue_size` tickets wait, `in_flight` files are being examined at most."""
+
+    threads: int = 4
+    queue_size: int = 1024
+    in_flight: int = 100
+
+
+class Sink(Protocol):
+    """Where examinations go."""
+
+    def submit(self, ticket: Ticket, examination: Examination) -> None:
+        """Take a finished examination. May block while the decider is behind."""
+
+    def again(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
+        """The path is to be looked at once more after so many seconds."""
+
+
+class WorkerPool:
+    """Examines tickets on N threads."""
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        examine: Callable[[Ticket, float], Examination],
+        sink: Sink,
+        telemetry: Telemetry,
+        on_failure: FailureReport,
+    ) -> None:
+        self._config = config
+        self._examine = examine
+        self._sink = sink
+        self._telemetry = telemetry
+        self._on_failure = on_failure
+        self._tickets: queue.Queue[Ticket] = queue.Queue(config.queue_size)
+        self._slots = threading.Semaphore(max(config.in_flight, config.threads))
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._threads = [
+            spawn(f"fw-hash-{number}", self._run, self._on_failure)
+            for number in range(1, self._config.threads + 1)
+        ]
+
+    def close(self) -> None:
+        """Take no more tickets; files being read are given up between two blocks."""
+        self._stop.set()
+
+    def join(self, deadline: Deadline) -> bool:
+        """Wait for the threads."""
+        return join_all(self._threads, deadline)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether `close` was called: asked between two blocks of a file."""
+        return self._stop.is_set()
+
+    def wait_for_close(self, seconds: float) -> bool:
+        """Wait so long, or until `close`."""
+        return self._stop.wait(seconds)
+
+    def put(self, ticket: Ticket, timeout: float) -> bool:
+        """Queue a ticket; False where the queue stayed full for `timeout` seconds."""
+        try:
+            self._tickets.put(ticket, timeout=timeout)
+        except queue.Full:
+            return False
+        return True
+
+    def depth(self) -> int:
+        """How many tickets wait in the queue."""
+        return self._tickets.qsize()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                ticket = self._tickets.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            while not self._slots.acquire(timeout=0.2):
+                if self._stop.is_set():
+                    return
+            self._work_on(ticket)
+
+    def _work_on(self, ticket: Ticket) -> None:
+        try:
+            examination = self._examine(ticket, time.monotonic())
+        except Interrupted:
+            self._slots.release()
+        except CatalogUnavailable:
+            self._telemetry.error("db")
+            self._put_off(ticket, None, _CATALOG_PAUSE)
+        except Exception:
+            # One file's surprise must not cost the others their worker.
+            log.exception("examination_failed", path=display(ticket.path))
+            self._telemetry.error("hash")
+            self._put_off(ticket, None, _ERROR_PAUSE)
+        else:
+            self._pass_on(ticket, examination)
+
+    def _put_off(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
+        self._slots.release()
+        self._sink.again(ticket, stat, after)
+
+    def _pass_on(self, ticket: Ticket, examination: Examination) -> None:
+        if examination.observation is None:
+            self._put_off(ticket, examination.stat, examination.again_after)
+        elif examination.tags is None:
+            self._deliver(ticket, examination)
+        else:
+            examination.tags.add_done_callback(
+                lambda tags: self._deliver(ticket, self._with_tags(examination, tags))
+            )
+
+    def _with_tags(self, examination: Examination, tags: MetadataFuture) -> Examination:
+        metadata: Metadata | None
+        if tags.cancelled() or (error := tags.exception()) is not None:
+            self._telemetry.error("tags")
+            metadata = {"error": "tags could not be read" if tags.cancelled() else str(error)}
+        else:
+            metadata = tags.result()
+            if metadata is not None and metadata.get("error"):
+                self._telemetry.error("tags")
+        assert examination.observation is not None
+        return replace(
+            examination, observation=replace(examination.observation, metadata=metadata), tags=None
+        )
+
+    def _deliver(self, ticket: Ticket, examination: Examination) -> None:
+        self._slots.release()
+        self._sink.submit(ticket, examination)

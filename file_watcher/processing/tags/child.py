@@ -1,0 +1,121 @@
+"""The program of a child process: reads requests, answers them, and can be killed at any moment.
+
+Run as `python -m file_watcher.processing.tags.child PARENT MEMORY NICENESS PROGRESS_FD FOLLOW` by
+`process.ChildProcess`. One thread. It ends when its parent closes the pipe or dies, and after it ran out
+of memory, since what is left may not do for the next file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from mmap import mmap
+from typing import Final
+
+from file_watcher.processing.tags.identity import Identity
+from file_watcher.processing.tags.reader import AnotherFile, DiskFailed, read_metadata
+from file_watcher.processing.tags.wire import (
+    PROGRESS_SIZE,
+    AnswerKind,
+    Progress,
+    encode_answer,
+    take_requests,
+)
+
+_READ_SIZE: Final = 1 << 16
+_ANSWERS_AT_ONCE: Final = 8
+"""Each write wakes the parent: a few answers share one. None waits while the child has nothing to do."""
+_PR_SET_PDEATHSIG: Final = 1
+"""prctl(2): the signal that the kernel sends when the thread that started this process ends."""
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until there is nothing more to serve; the exit code is 0, or 1 after running out of memory."""
+    parent, memory, niceness, progress_fd, follow = (int(argument) for argument in arguments)
+    _obey_the_parent_only(parent)
+    _limit(memory, niceness)
+    answers = os.dup(1)
+    # Whatever a library prints must not get between the answers.
+    os.dup2(2, 1)
+    server = Server(0, answers, Progress(mmap(progress_fd, PROGRESS_SIZE)), follow_symlinks=bool(follow))
+    return server.run()
+
+
+def _obey_the_parent_only(parent: int) -> None:
+    """Signals to the whole group (Ctrl-C, a stop of the service) are the parent's to decide upon."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        # It died before the kernel was told to watch it.
+        raise SystemExit(0)
+
+
+def _limit(memory: int, niceness: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY:
+        memory = min(memory, most)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    if niceness:
+        os.nice(niceness)
+
+
+class Server:
+    """Answers requests in their order."""
+
+    def __init__(
+        self, requests_fd: int, answers_fd: int, progress: Progress, *, follow_symlinks: bool = False
+    ) -> None:
+        self._requests_fd = requests_fd
+        self._answers_fd = answers_fd
+        self._progress = progress
+        self._follow_symlinks = follow_symlinks
+        self._unsent: list[bytes] = []
+        self._number = 0
+
+    def run(self) -> int:
+        """Serve until the requests end, 0, or until memory ran out, 1."""
+        buffer = bytearray()
+        while data := os.read(self._requests_fd, _READ_SIZE):
+            buffer += data
+            for path, identity in take_requests(buffer):
+                self._number += 1
+                self._progress.begin(self._number)
+                if not self._serve(path, identity):
+                    self._send()
+                    return 1
+                if len(self._unsent) >= _ANSWERS_AT_ONCE:
+                    self._send()
+            self._send()
+        return 0
+
+    def _serve(self, path: bytes, identity: Identity) -> bool:
+        """Answer one request; False where this was the last one that this process can be trusted with."""
+        try:
+            metadata = read_metadata(path, identity, follow_symlinks=self._follow_symlinks)
+            answer = encode_answer(AnswerKind.METADATA, metadata)
+        except AnotherFile:
+            answer = encode_answer(AnswerKind.ANOTHER_FILE, None)
+        except DiskFailed as exc:
+            answer = encode_answer(AnswerKind.DISK_FAILED, str(exc))
+        except MemoryError:
+            self._unsent.append(encode_answer(AnswerKind.OUT_OF_MEMORY, None))
+            return False
+        self._unsent.append(answer)
+        return True
+
+    def _send(self) -> None:
+        self._progress.rest()
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        while data:
+            data = data[os.write(self._answers_fd, data) :]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

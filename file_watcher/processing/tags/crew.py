@@ -1,0 +1,214 @@
+"""Who reads what: hands files to the children, takes their answers, and deals with their deaths.
+
+Owns no thread: `pool.TagReader` calls it from its one thread. It never blocks, except in `dismiss`.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections import deque
+from typing import Any, Final
+
+import structlog
+
+from file_watcher.model import Metadata, display
+from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
+from file_watcher.processing.tags.process import WINDOW, ChildConfig, ChildProcess, Job, start_child
+from file_watcher.processing.tags.wire import AnswerKind
+from file_watcher.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+_SPREAD: Final = 4
+"""Files that wait in each child before another child is worth its start (50 ms of one core)."""
+_DEATHS_OF_GUILTY: Final = 2
+"""A file is tried once more alone: the machine may have been slow, or the child ended from outside."""
+_BARREN_STARTS: Final = 3
+"""Children in a row that end without one answer before what waits is given back."""
+_PAUSES_SECONDS: Final = (0.2, 0.4, 1.0, 5.0)
+"""Before the next start after so many barren ones."""
+_REAP_SECONDS: Final = 1.0
+_LOOKS: Final = 0.25
+"""How often busy children are looked at, in parts of the time that a file may take."""
+
+
+class Crew:
+    """The children and the files that wait for them."""
+
+    def __init__(self, size: int, config: ChildConfig, telemetry: Telemetry) -> None:
+        self._size = size
+        self._config = config
+        self._telemetry = telemetry
+        self._children: list[ChildProcess] = []
+        self._dying: list[ChildProcess] = []
+        self._waiting: deque[Job] = deque()
+        self._suspects: deque[Job] = deque()
+        self._barren = 0
+        self._next_start = 0.0
+
+    def step(self, arrived: list[Job], selector: selectors.BaseSelector) -> None:
+        """Take new files, end children that are over their time, hand out what can be handed out."""
+        self._waiting.extend(job for job in arrived if job.future.set_running_or_notify_cancel())
+        now = time.monotonic()
+        for child in list(self._children):
+            left = child.seconds_left(now)
+            if left is not None and left <= 0:
+                self._lose(child, f"took longer than {self._config.timeout_seconds:g} s", selector)
+        self._hand_out(now, selector)
+        self._dying = [child for child in self._dying if not child.reap()]
+
+    def seconds_to_wait(self) -> float | None:
+        """Until something has to be done without being told; None for as long as it takes."""
+        now = time.monotonic()
+        # A child goes on to its next file without a word: look often enough to notice that one lasts.
+        look = self._config.timeout_seconds * _LOOKS
+        times = [min(left, look) for child in self._children if (left := child.seconds_left(now)) is not None]
+        if (self._waiting or self._suspects) and self._next_start > now:
+            times.append(self._next_start - now)
+        if self._dying:
+            times.append(_REAP_SECONDS)
+        return max(0.0, min(times)) if times else None
+
+    def attend(self, child: ChildProcess, selector: selectors.BaseSelector) -> None:
+        """Take a child's answers, and notice its end."""
+        if child not in self._children:
+            # It was lost in the same round.
+            return
+        if not self._take_answers(child):
+            self._lose(child, "ended the process that read it", selector)
+
+    def dismiss(self, arrived: list[Job]) -> None:
+        """End all children and fail all files that are unfinished. Waits a second at most for each child."""
+        unfinished = [*self._suspects, *self._waiting]
+        unfinished += [job for job in arrived if job.future.set_running_or_notify_cancel()]
+        for child in self._children:
+            child.kill()
+            guilty, innocent = child.take_jobs()
+            unfinished += [guilty, *innocent] if guilty else innocent
+        for job in unfinished:
+            job.future.set_exception(TagReaderClosed())
+        for child in self._children:
+            child.release()
+        for child in [*self._children, *self._dying]:
+            if not child.reap(_REAP_SECONDS):
+                log.warning("tag_child_left_behind", pid=child.pid)
+
+    def _hand_out(self, now: float, selector: selectors.BaseSelector) -> None:
+        """Suspects first: nothing else is handed out until one child is free for each of them."""
+        for queue in (self._suspects, self._waiting):
+            while queue and (child := self._child_for(queue[0], now, selector)):
+                child.give(queue.popleft())
+            if queue:
+                break
+        for child in self._children:
+            child.flush()
+            _watch_requests(child, selector)
+
+    def _child_for(self, job: Job, now: float, selector: selectors.BaseSelector) -> ChildProcess | None:
+        """The least loaded child that may take it, or a new one where that is worth it."""
+        candidates = [child for child in self._children if not child.is_alone_with_suspect]
+        best = min(candidates, key=lambda child: child.load, default=None)
+        if best is not None and best.load < (1 if job.deaths else _SPREAD):
+            return best
+        if len(self._children) < self._size and now >= self._next_start:
+            return self._start_child(selector)
+        return best if best is not None and best.load < WINDOW and not job.deaths else None
+
+    def _start_child(self, selector: selectors.BaseSelector) -> ChildProcess | None:
+        try:
+            child = start_child(self._config)
+        except OSError as exc:
+            self._count_barren(str(exc))
+            return None
+        self._children.append(child)
+        selector.register(child.answers_fd, selectors.EVENT_READ, child)
+        return child
+
+    def _take_answers(self, child: ChildProcess) -> bool:
+        answers, alive = child.receive()
+        for job, kind, content in answers:
+            self._resolve(job, kind, content)
+        if answers:
+            self._barren = 0
+        return alive
+
+    def _resolve(self, job: Job, kind: AnswerKind, content: Any) -> None:
+        if kind is AnswerKind.METADATA:
+            if content is not None and "error" in content:
+                self._telemetry.error("tags")
+            job.future.set_result(content)
+        elif kind is AnswerKind.ANOTHER_FILE:
+            job.future.set_exception(FileChanged(job.path))
+        elif kind is AnswerKind.DISK_FAILED:
+            self._telemetry.error("tags")
+            job.future.set_exception(TagsUnavailable(f"{display(job.path)} cannot be read: {content}."))
+        else:
+            megabytes = self._config.memory_limit // 1_000_000
+            self._condemn(job, f"needs more memory than the {megabytes} MB that are allowed")
+
+    def _condemn(self, job: Job, reason: str) -> None:
+        """Answer for a file that no child can read."""
+        self._telemetry.error("tags")
+        log.warning("tags_unreadable", path=display(job.path), reason=reason)
+        job.future.set_result(_nothing_known(f"Reading the tags of this file {reason}."))
+
+    def _lose(self, child: ChildProcess, reason: str, selector: selectors.BaseSelector) -> None:
+        """End a child, or take note of its end; its files go to others."""
+        child.kill()
+        self._take_answers(child)
+        self._children.remove(child)
+        for descriptor in (child.answers_fd, child.requests_fd):
+            if descriptor in selector.get_map():
+                selector.unregister(descriptor)
+        guilty, innocent = child.take_jobs()
+        complaint = child.release()
+        self._dying.append(child)
+        log.info("tag_child_ended", pid=child.pid, answered=child.answered, complaint=complaint)
+        self._waiting.extendleft(reversed(innocent))
+        if guilty is not None:
+            guilty.deaths += 1
+            if guilty.deaths < _DEATHS_OF_GUILTY:
+                self._suspects.append(guilty)
+            else:
+                self._condemn(guilty, reason)
+        elif not child.answered:
+            self._count_barren(complaint)
+
+    def _count_barren(self, complaint: str) -> None:
+        self._barren += 1
+        pause = _PAUSES_SECONDS[min(self._barren, len(_PAUSES_SECONDS)) - 1]
+        self._next_start = time.monotonic() + pause
+        log.error("tag_child_did_not_start", attempt=self._barren, pause_seconds=pause, complaint=complaint)
+        if self._barren >= _BARREN_STARTS:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Let the callers decide what to do with files that no child can be started for."""
+        self._telemetry.error("tags")
+        for queue in (self._suspects, self._waiting):
+            while queue:
+                queue.popleft().future.set_exception(
+                    TagsUnavailable("The processes that read tags do not start; the log says why.")
+                )
+
+
+def _watch_requests(child: ChildProcess, selector: selectors.BaseSelector) -> None:
+    """Be told when a full pipe has room again, and only then."""
+    watched = child.requests_fd in selector.get_map()
+    if child.has_unsent and not watched:
+        selector.register(child.requests_fd, selectors.EVENT_WRITE, child)
+    elif watched and not child.has_unsent:
+        selector.unregister(child.requests_fd)
+
+
+def _nothing_known(error: str) -> Metadata:
+    return {
+        "duration": None,
+        "bitrate": None,
+        "sample_rate": None,
+        "channels": None,
+        "format": None,
+        "tags": {},
+        "error": error,
+    }

@@ -1,0 +1,145 @@
+"""Reads the metadata of one file. Runs in the child processes only: a crafted file may take any time or memory.
+
+Every exception that a file's content causes ends here, as an `error` in the answer.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as stat_module
+from typing import Any, BinaryIO, Final
+
+from file_watcher.processing.tags import clean
+from file_watcher.processing.tags.extract import Medium, extract
+from file_watcher.processing.tags.formats import Kind, extension, guess, sniff, wants_tags
+from file_watcher.processing.tags.identity import Identity
+
+_BUFFER_SIZE: Final = 1 << 16
+"""The parsers read many small pieces close to one another, at both ends of the file."""
+_NO_ATIME: Final = getattr(os, "O_NOATIME", 0)
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
+_DISK_FAILURES: Final = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN}
+)
+"""Not the file's fault, unlike EINVAL for a seek to where a crafted offset points."""
+
+
+class AnotherFile(Exception):
+    """The path does not lead to the file that was asked for any more, or the file changed."""
+
+
+class DiskFailed(Exception):
+    """The system could not read the file now."""
+
+
+def read_metadata(
+    path: bytes, expected: Identity | None = None, *, follow_symlinks: bool = False
+) -> dict[str, Any] | None:
+    """What is known of the medium at `path`, ready for JSON; None where it is none.
+
+    Keys are always there, null where unknown: duration (s), bitrate (bit/s), sample_rate (Hz), channels,
+    format (media type), tags. `error` (one sentence) and `truncated` only where they apply. Raises
+    `AnotherFile` where the file is not, before or after, the one that is `expected`; `DiskFailed`; and
+    MemoryError, after which the process should not be used again.
+    """
+    try:
+        file = _open(path, follow_symlinks=follow_symlinks)
+    except OSError as exc:
+        if exc.errno in _NOT_THERE:
+            raise AnotherFile from exc
+        raise DiskFailed(os.strerror(exc.errno or errno.EIO)) from exc
+    with file:
+        _check(file, expected)
+        metadata = _read_open(path, file)
+        _check(file, expected)
+    return metadata
+
+
+def _open(path: bytes, *, follow_symlinks: bool) -> BinaryIO:
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    if not follow_symlinks:
+        flags |= os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags | _NO_ATIME)
+    except PermissionError:
+        # Only the owner may leave the atime alone.
+        descriptor = os.open(path, flags)
+    try:
+        if not stat_module.S_ISREG(os.fstat(descriptor).st_mode):
+            raise AnotherFile
+        return os.fdopen(descriptor, "rb", buffering=_BUFFER_SIZE)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check(file: BinaryIO, expected: Identity | None) -> None:
+    now = os.fstat(file.fileno())
+    identity = (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_dev, now.st_ino)
+    if expected is not None and identity != expected:
+        raise AnotherFile
+
+
+def _read_open(path: bytes, file: BinaryIO) -> dict[str, Any] | None:
+    medium = Medium()
+    certain: Kind | None = None
+    error: str | None = None
+    try:
+        certain = sniff(file)
+        kind = certain or guess(file, extension(path))
+        if kind is not None:
+            medium.media_type = kind.media_type
+            extract(kind, file, medium)
+    except MemoryError:
+        raise
+    except Exception as exc:
+        _raise_disk_failure(exc)
+        error = f"The content is damaged or no audio at all ({_class_name(exc)})."
+        if certain is None and not medium.sample_rate:
+            # Nothing confirmed the guess.
+            medium.media_type = None
+    if medium.media_type is None and error is None:
+        if not wants_tags(path):
+            return None
+        error = "The content is no kind of audio that is known here."
+    return _publishable(medium, "The file is empty." if _is_empty(file) else error)
+
+
+def _class_name(exc: Exception) -> str:
+    """With its module, since many of mutagen's errors are called `error`."""
+    kind = type(exc)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _raise_disk_failure(exc: BaseException) -> None:
+    """mutagen wraps what the system says into its own errors; look behind them."""
+    cause: BaseException | None = exc
+    for _ in range(8):
+        if cause is None:
+            return
+        for said in (cause, *cause.args):
+            if isinstance(said, OSError) and said.errno in _DISK_FAILURES:
+                raise DiskFailed(os.strerror(said.errno)) from exc
+        cause = cause.__cause__ or cause.__context__
+
+
+def _is_empty(file: BinaryIO) -> bool:
+    return os.fstat(file.fileno()).st_size == 0
+
+
+def _publishable(medium: Medium, error: str | None) -> dict[str, Any]:
+    tags, truncated = clean.tags(medium.tags)
+    metadata: dict[str, Any] = {
+        "duration": clean.seconds(medium.duration),
+        "bitrate": clean.whole(medium.bitrate),
+        "sample_rate": clean.whole(medium.sample_rate),
+        "channels": clean.whole(medium.channels),
+        "format": medium.media_type,
+        "tags": tags,
+    }
+    if truncated:
+        metadata["truncated"] = True
+    if error is not None:
+        metadata["error"] = error
+    return metadata

@@ -1,0 +1,96 @@
+"""What parent and child say to each other over two pipes and one small shared page.
+
+Requests: length of the path (u32), the stat that is expected, the path. Answers come in the order of the
+requests: length (u32) and kind (u8), then JSON. The shared page holds what the child is at now, so that
+the parent knows the guilty file after a death without a message for each file. Kept free of imports that
+would lengthen the child's start.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from collections.abc import Iterator
+from enum import IntEnum
+from mmap import mmap
+from typing import Any, Final
+
+from file_watcher.processing.tags.identity import Identity
+
+_REQUEST: Final = struct.Struct("<IQqqQQ")
+_ANSWER: Final = struct.Struct("<IB")
+_PROGRESS: Final = struct.Struct("@dQ")
+PROGRESS_SIZE: Final = 4096
+"""One page, of which 16 bytes are used."""
+
+
+class AnswerKind(IntEnum):
+    """How a request ended."""
+
+    METADATA = 0
+    ANOTHER_FILE = 1
+    DISK_FAILED = 2
+    OUT_OF_MEMORY = 3
+
+
+def encode_request(path: bytes, identity: Identity) -> bytes:
+    """One request as bytes."""
+    return _REQUEST.pack(len(path), *identity) + path
+
+
+def take_requests(buffer: bytearray) -> Iterator[tuple[bytes, Identity]]:
+    """The complete requests in the buffer, which is cut behind the last of them at the end."""
+    position = 0
+    while len(buffer) - position >= _REQUEST.size:
+        length, *identity = _REQUEST.unpack_from(buffer, position)
+        start = position + _REQUEST.size
+        if len(buffer) < start + length:
+            break
+        yield bytes(buffer[start : start + length]), Identity(*identity)
+        position = start + length
+    del buffer[:position]
+
+
+def encode_answer(kind: AnswerKind, content: Any) -> bytes:
+    """One answer as bytes; `content` is what JSON can say."""
+    text = json.dumps(content, separators=(",", ":")).encode("ascii")
+    return _ANSWER.pack(len(text), kind) + text
+
+
+def take_answers(buffer: bytearray) -> list[tuple[AnswerKind, Any]]:
+    """The complete answers at the buffer's start, which are removed from it. ValueError for nonsense."""
+    answers = []
+    position = 0
+    while len(buffer) - position >= _ANSWER.size:
+        length, kind = _ANSWER.unpack_from(buffer, position)
+        start = position + _ANSWER.size
+        if len(buffer) < start + length:
+            break
+        answers.append((AnswerKind(kind), json.loads(buffer[start : start + length])))
+        position = start + length
+    del buffer[:position]
+    return answers
+
+
+class Progress:
+    """The shared page: which request the child is at (counted from 1; 0 for none) and since when.
+
+    Both sides use the system's monotonic clock. Aligned stores of eight bytes cannot be seen half done.
+    """
+
+    def __init__(self, page: mmap) -> None:
+        self._page = page
+
+    def begin(self, number: int) -> None:
+        """The child begins with its request of that number."""
+        _PROGRESS.pack_into(self._page, 0, time.monotonic(), number)
+
+    def rest(self) -> None:
+        """The child is at nothing."""
+        _PROGRESS.pack_into(self._page, 0, 0.0, 0)
+
+    def now(self) -> tuple[int, float]:
+        """Number and start (monotonic seconds) of the request that the child is at."""
+        since, number = _PROGRESS.unpack_from(self._page, 0)
+        return number, since

@@ -1,0 +1,130 @@
+"""Joins the senses: how the decider and the workers look at, read and ask about the files of all libraries.
+
+Owns no thread; everything may be called from several at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from file_watcher.catalog.store import CatalogStore
+from file_watcher.model import UNKNOWN, FileRecord, FileStat, Library, Sight
+from file_watcher.processing.examine import MetadataFuture
+from file_watcher.processing.fingerprint import Fingerprinter, Reading
+from file_watcher.processing.lease import WriterProbe
+from file_watcher.processing.tags.formats import wants_tags
+from file_watcher.processing.tags.pool import TagReader
+from file_watcher.telemetry import Telemetry
+from file_watcher.watching.filters import PathFilter
+from file_watcher.watching.mounts import MountTable, answers_leases
+from file_watcher.watching.sight import Eyes, RootState, look
+
+
+class Libraries:
+    """The watched libraries with their filters, by path. A path lies in at most one of them."""
+
+    def __init__(self, libraries: Sequence[tuple[Library, PathFilter]]) -> None:
+        self._libraries = [library for library, _ in libraries]
+        self._filters = {library.id: path_filter for library, path_filter in libraries}
+
+    def of(self, path: bytes) -> Library | None:
+        """The library that the path lies in."""
+        for library in self._libraries:
+            if library.holds(path):
+                return library
+        return None
+
+    def filter_of(self, library: Library) -> PathFilter:
+        """The library's filter."""
+        return self._filters[library.id]
+
+
+class LeaseTrust:
+    """Remembers which devices answer truly when asked who has a file open for writing."""
+
+    def __init__(self) -> None:
+        self._devices: dict[int, bool] = {}
+
+    def learn(self, library: Library) -> None:
+        """Look at the filesystems that the library lies on."""
+        table = MountTable.read()
+        for folder in (library.root, *table.mountpoints_below(library.root)):
+            try:
+                device = os.stat(folder).st_dev
+            except OSError:
+                continue
+            self._devices[device] = answers_leases(table.fs_type_of(folder)) is True
+
+    def __call__(self, device: int) -> bool:
+        """Whether the device's answers can be trusted."""
+        return self._devices.get(device, False)
+
+
+class DecidersEye:
+    """How the decider looks."""
+
+    def __init__(self, eyes: Eyes, libraries: Libraries) -> None:
+        self._eyes = eyes
+        self._libraries = libraries
+
+    def look(self, path: bytes, library: Library | None) -> Sight:
+        """What is at the path now; UNKNOWN where no watched library holds it."""
+        library = library or self._libraries.of(path)
+        return UNKNOWN if library is None else self._eyes.look(path, library)
+
+    def is_verified(self, library: Library) -> bool:
+        """Whether the library is open and its root the one that was opened."""
+        return self._eyes.root_state(library) is RootState.OK
+
+    def is_unmatched(self, path: bytes) -> bool:
+        """Whether a file stands at the path that the filters do not want."""
+        library = self._libraries.of(path)
+        if library is None or self._libraries.filter_of(library).wants_file(path):
+            return False
+        return isinstance(look(path), FileStat)
+
+
+class WorkersSenses:
+    """What the examiner asks of disk, catalog and tag reader."""
+
+    def __init__(
+        self,
+        eye: DecidersEye,
+        store: CatalogStore,
+        probe: WriterProbe,
+        fingerprinter: Fingerprinter,
+        tags: TagReader,
+        telemetry: Telemetry,
+        *,
+        follow_symlinks: bool,
+    ) -> None:
+        self._eye = eye
+        self._store = store
+        self._probe = probe
+        self._fingerprinter = fingerprinter
+        self._tags = tags
+        self._telemetry = telemetry
+        self._follow_symlinks = follow_symlinks
+
+    def look(self, path: bytes, library: Library | None) -> Sight:
+        """What is at the path now."""
+        return self._eye.look(path, library)
+
+    def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
+        """Rows at the path or with the inode."""
+        return self._store.find(path, inode)
+
+    def is_open_for_writing(self, path: bytes) -> bool | None:
+        """Whether anybody can write to it now; None where that cannot be known."""
+        return self._probe.is_open_for_writing(path, follow_symlinks=self._follow_symlinks)
+
+    def read(self, path: bytes) -> Reading:
+        """Read and hash the file."""
+        reading = self._fingerprinter.read(path, follow_symlinks=self._follow_symlinks)
+        self._telemetry.hashed(reading.stat.size, reading.seconds)
+        return reading
+
+    def read_tags(self, path: bytes, stat: FileStat) -> MetadataFuture | None:
+        """Begin to read the medium's tags; None where the name is no medium's."""
+        return self._tags.submit(path, stat) if wants_tags(path) else None

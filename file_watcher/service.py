@@ -1,0 +1,215 @@
+"""The service: start order, stop order and what happens in between, on one screen.
+
+`assembly` builds the parts; here they live. The main thread waits; every other thread belongs to a part.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from file_watcher.assembly import Parts, Surroundings, assemble
+from file_watcher.catalog.database import Database
+from file_watcher.catalog.owner import Ownership, owner_lock
+from file_watcher.catalog.schema import migrate
+from file_watcher.errors import CatalogUnavailable
+from file_watcher.lifecycle import Deadline
+from file_watcher.model import Health, OutboxMessage, Source
+from file_watcher.ops.health import HealthServer
+from file_watcher.ops.metrics import Metrics
+from file_watcher.ops.pages import HealthReport
+from file_watcher.settings import Settings
+from file_watcher.version import VERSION
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS: Final = 4.5
+"""A stop must be over within 5 s, whatever a disk or a server does (SPEC section 6)."""
+_FIRST_RETRY: Final = 0.2
+_LONGEST_RETRY: Final = 10.0
+
+
+class Service:
+    """One watching process over one catalog."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance_id: str,
+        catalog_url: str,
+        on_delivered: Callable[[OutboxMessage], None],
+    ) -> None:
+        """`on_delivered` is called, on one thread, for each message that the broker has confirmed."""
+        self._settings = settings
+        self._instance_id = instance_id
+        self._on_delivered = on_delivered
+        self._database = Database(catalog_url)
+        self._owner: Ownership | None = None
+        self._metrics = Metrics()
+        self._stop = threading.Event()
+        self._failed: str | None = None
+        self._outage: str | None = None
+        self._parts: Parts | None = None
+        self._http = self._health_server()
+
+    def run(self, stop: threading.Event) -> int:
+        """Serve until `stop` is set; returns the exit code.
+
+        Raises UsageError where the address or the catalog is taken, CatalogError where the catalog cannot
+        be used. A database that is away is waited for.
+        """
+        self._stop = stop
+        if self._http is not None:
+            self._http.start()
+        try:
+            parts = self._open_catalog()
+            if parts is not None:
+                self._serve(parts)
+        finally:
+            self._leave()
+        return 0 if self._failed is None else 1
+
+    def rescan(self) -> None:
+        """Scan all libraries soon. May be called from a signal handler's thread."""
+        if self._parts is not None:
+            self._parts.keeper.rescan(Source.RESCAN)
+
+    def _serve(self, parts: Parts) -> None:
+        """Downstream first, so that nothing waits for a part that is not there yet; then wait."""
+        self._parts = parts
+        for stage in (parts.publisher, parts.relay, parts.deciding, parts.tags, parts.pool, parts.scheduler):
+            stage.start()
+        parts.scans.start()
+        parts.keeper.start(parts.scans)
+        parts.desk.start()
+        log.info("service_started", version=VERSION, catalog=self._database.shown)
+        self._stop.wait()
+        self._shut_down(parts)
+
+    def _shut_down(self, parts: Parts) -> None:
+        """Upstream first: notice nothing new, finish what is in hand, flush the confirms."""
+        whole = Deadline(STOP_SECONDS)
+        upstream = (parts.desk, parts.keeper, parts.scans, parts.scheduler, parts.pool, parts.tags)
+        late: list[str] = []
+        for group, seconds in ((upstream, 1.5), ((parts.deciding,), 1.0), ((parts.relay,), 2.0)):
+            deadline = Deadline(min(seconds, whole.remaining()))
+            for stage in group:
+                stage.close()
+            late.extend(type(stage).__name__ for stage in group if not stage.join(deadline))
+        parts.publisher.close()
+        if not parts.publisher.join(whole):
+            late.append("Publisher")
+        self._say_goodbye(parts, late)
+
+    def _say_goodbye(self, parts: Parts, late: list[str]) -> None:
+        if late:
+            log.warning("stopped_with_work_under_way", parts=late, effect="it is taken up at the next start")
+        try:
+            parts.instances.retire(self._instance_id)
+        except CatalogUnavailable as exc:
+            log.warning("instance_not_retired", reason=str(exc))
+        log.info("service_stopped")
+
+    def _leave(self) -> None:
+        if self._owner is not None:
+            self._owner.release()
+        self._database.close()
+        if self._http is not None:
+            self._http.close()
+            self._http.join(Deadline(1.0))
+
+    def _open_catalog(self) -> Parts | None:
+        """Open, migrate and own the catalog; waits for a database that is away. None where stopped before."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(CatalogUnavailable),
+            wait=wait_random_exponential(_FIRST_RETRY, _LONGEST_RETRY),
+            stop=stop_when_event_set(self._stop),
+            sleep=sleep_using_event(self._stop),
+            before_sleep=lambda state: self._note_outage(
+                state.outcome.exception() if state.outcome else None
+            ),
+            reraise=True,
+        )
+        try:
+            parts = retrying(self._try_to_open)
+        except CatalogUnavailable:
+            return None
+        self._outage = None
+        return None if self._stop.is_set() else parts
+
+    def _try_to_open(self) -> Parts:
+        self._database.open()
+        if self._owner is None:
+            owner = owner_lock(self._database, self._instance_id)
+            owner.acquire()
+            self._owner = owner
+        migrate(self._database)
+        return assemble(
+            Surroundings(
+                self._settings,
+                self._instance_id,
+                self._database,
+                self._metrics,
+                self._fail,
+                self._on_delivered,
+                self._detail,
+            )
+        )
+
+    def _note_outage(self, error: BaseException | None) -> None:
+        if self._outage is None:
+            log.error("database_unavailable", reason=str(error), effect="nothing is watched until it is back")
+        self._outage = str(error)
+
+    def _fail(self, thread: str, error: BaseException) -> None:
+        """A thread died of an error that nobody expected: better start anew than go on half dead."""
+        log.critical("service_failing", thread=thread, error=repr(error))
+        self._failed = thread
+        self._stop.set()
+
+    def _detail(self) -> Mapping[str, Any]:
+        """What the heartbeat tells about this instance."""
+        address = self._http.address if self._http is not None else None
+        roots = [str(root) for root in self._settings.roots]
+        return {"http": None if address is None else f"{address[0]}:{address[1]}", "roots": roots}
+
+    def _health_server(self) -> HealthServer | None:
+        if self._settings.http_addr is None:
+            return None
+        report = HealthReport(
+            self._instance_id,
+            VERSION,
+            liveness=[self._threads_health],
+            readiness=[self._database_health, self._broker_health, self._libraries_health],
+        )
+        return HealthServer(self._settings.http_addr, report, self._metrics.app(), self._fail)
+
+    def _threads_health(self) -> Health:
+        if self._failed is not None:
+            return Health("threads", ok=False, detail=f"The thread {self._failed} died; the service ends.")
+        return Health("threads", ok=True, detail="All threads are alive.")
+
+    def _database_health(self) -> Health:
+        if self._outage is not None or self._parts is None:
+            return Health("database", ok=False, detail=self._outage or "The catalog is being opened.")
+        return self._parts.deciding.health()
+
+    def _broker_health(self) -> Health:
+        if self._parts is None:
+            return Health("broker", ok=False, detail="Not connected before the catalog is open.")
+        return self._parts.publisher.health()
+
+    def _libraries_health(self) -> Health:
+        if self._parts is None:
+            return Health("libraries", ok=False, detail="Not watched before the catalog is open.")
+        return self._parts.keeper.health()

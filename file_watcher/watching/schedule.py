@@ -1,0 +1,187 @@
+"""The scheduler stage: takes hints from everywhere, debounces them, hands out what is due.
+
+Owns the thread `fw-debounce`. `hint` and the rest may be called from any thread; they take note and return.
+The one lock guards the debouncer; nothing is called while it is held.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
+from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket
+from file_watcher.telemetry import Telemetry
+from file_watcher.watching.debounce import Debouncer
+
+_AT_ONCE: Final = 64
+"""Tickets taken under the lock together; more would make those who hint wait."""
+_FULL_SECONDS: Final = 0.1
+"""How long to wait for room in the queue before new hints are taken in again."""
+
+Wants = Callable[[Hint, Library], bool]
+"""Whether the filters of the library want the hint's path."""
+
+
+class _Arrived(NamedTuple):
+    hint: Hint
+    library: Library
+    now: float
+    now_ns: int
+
+
+class Scheduler:
+    """Debounces hints and delivers tickets.
+
+    `deliver(ticket, timeout)` puts a file's ticket into the bounded queue and returns False where it was
+    full; `deliver_folder(ticket)` takes a folder's ticket at once.
+    """
+
+    def __init__(
+        self,
+        window: float,
+        wants: Wants,
+        deliver: Callable[[Ticket, float], bool],
+        deliver_folder: Callable[[Ticket], None],
+        telemetry: Telemetry,
+        on_failure: FailureReport,
+    ) -> None:
+        self._debouncer = Debouncer(window)
+        self._wants = wants
+        self._deliver = deliver
+        self._deliver_folder = deliver_folder
+        self._telemetry = telemetry
+        self._on_failure = on_failure
+        self._arrived: deque[_Arrived] = deque()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._room = threading.Condition(self._lock)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start delivering."""
+        self._thread = spawn("fw-debounce", self._run, self._on_failure)
+
+    def close(self) -> None:
+        """Deliver nothing more. What is dirty is found again by the next start's scan."""
+        self._stop.set()
+        self._wake.set()
+        with self._room:
+            self._room.notify_all()
+
+    def join(self, deadline: Deadline) -> bool:
+        """Wait for the thread."""
+        return join_all([self._thread] if self._thread else [], deadline)
+
+    def observe(self, hint: Hint, library: Library) -> None:
+        """Take a kernel's hint. Called on the observer's threads: takes note and returns."""
+        self._arrived.append(_Arrived(hint, library, time.monotonic(), time.time_ns()))
+        self._wake.set()
+
+    def look_at(
+        self,
+        path: bytes,
+        library: Library,
+        source: Source,
+        *,
+        delay: float = 0.0,
+        must_hash: bool = False,
+        background: bool = False,
+        noticed: float | None = None,
+        moved_from: frozenset[bytes] = frozenset(),
+    ) -> None:
+        """Have a path looked at after `delay` seconds, without debounce."""
+        hint = Hint(path, HintKind.SCANNED, source=source)
+        with self._lock:
+            self._debouncer.hint(
+                hint,
+                library,
+                time.monotonic(),
+                time.time_ns(),
+                delay=delay,
+                must_hash=must_hash,
+                background=background,
+                noticed=noticed,
+                moved_from=moved_from,
+            )
+        self._wake.set()
+
+    def done(self, ticket: Ticket, *, look_again_after: float | None = None, growing: bool = False) -> None:
+        """The ticket's path was decided."""
+        with self._lock:
+            self._debouncer.done(ticket, time.monotonic(), look_again_after=look_again_after, growing=growing)
+            self._room.notify_all()
+        self._wake.set()
+
+    def again(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
+        """The ticket's path was not ready to be decided: look once more after so many seconds."""
+        with self._lock:
+            self._debouncer.again(ticket, time.monotonic(), stat, after)
+        self._wake.set()
+
+    def wait_for_room(self, limit: int, timeout: float) -> bool:
+        """Wait until fewer than `limit` paths are dirty, so that a scan cannot flood the memory."""
+        with self._room:
+            return self._room.wait_for(lambda: len(self._debouncer) < limit or self._stop.is_set(), timeout)
+
+    def wait_until_decided(self, noticed_before: float, patience: float, timeout: float) -> bool:
+        """Wait until no hint from before that monotonic time is undecided; False at the timeout.
+
+        Files that have been open or growing for more than `patience` seconds are not waited for.
+        """
+        self._take_arrived()
+        with self._room:
+            return self._room.wait_for(
+                lambda: self._stop.is_set() or not self._is_undecided(noticed_before, patience), timeout
+            )
+
+    def is_undecided(self, noticed_before: float, patience: float) -> bool:
+        """Whether a hint from before that monotonic time is undecided."""
+        with self._lock:
+            return self._is_undecided(noticed_before, patience)
+
+    def depth(self) -> int:
+        """How many paths are dirty."""
+        with self._lock:
+            return len(self._debouncer)
+
+    def _is_undecided(self, noticed_before: float, patience: float) -> bool:
+        return self._debouncer.undecided(noticed_before, patience, time.monotonic())
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            self._take_arrived()
+            with self._lock:
+                tickets = self._debouncer.due(time.monotonic(), _AT_ONCE)
+                due = self._debouncer.next_due()
+            for ticket in tickets:
+                self._hand_over(ticket)
+            if not tickets:
+                self._wake.wait(None if due is None else max(0.0, due - time.monotonic()))
+
+    def _hand_over(self, ticket: Ticket) -> None:
+        if ticket.is_folder:
+            self._deliver_folder(ticket)
+            return
+        while not self._stop.is_set() and not self._deliver(ticket, _FULL_SECONDS):
+            self._take_arrived()
+
+    def _take_arrived(self) -> None:
+        """Filter and debounce what the observers noted."""
+        while self._arrived:
+            taken = [self._arrived.popleft() for _ in range(min(len(self._arrived), 1000))]
+            wanted = [each for each in taken if self._wants(each.hint, each.library)]
+            with self._lock:
+                before = self._debouncer.suppressed
+                for each in wanted:
+                    self._debouncer.hint(each.hint, each.library, each.now, each.now_ns)
+                suppressed = self._debouncer.suppressed - before
+            for each in wanted:
+                self._telemetry.hint_seen(each.hint.kind, each.library)
+            if suppressed:
+                self._telemetry.debounced(suppressed)

@@ -1,0 +1,255 @@
+"""Looking at the disk: is a file there, gone, or can it not be told?
+
+No thread; safe to use from several. What a look returns is what decisions rest on, so "gone" is only said
+where it is proved: the root, and the mount that the path lay on, are still the ones that were opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat as stat_module
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+import structlog
+
+from file_watcher.errors import RetryableError
+from file_watcher.model import GONE, UNKNOWN, FileStat, Library, Sight, display, is_regular
+from file_watcher.watching.mounts import MountTable, folds_case
+
+log = structlog.get_logger(__name__)
+
+_PATH_MAX: Final = 4096
+"""Bytes that a path may have, its final NUL included (limits.h)."""
+_FS_IOC_GETFLAGS: Final = 0x8008_6601 if struct.calcsize("l") == 8 else 0x8004_6601
+_FS_CASEFOLD_FL: Final = 0x4000_0000
+"""Both from linux/fs.h; see ioctl_iflags(2)."""
+_REMEMBERED_FOLDERS: Final = 8_192
+
+
+class RootState(StrEnum):
+    """What became of a library's root since it was opened."""
+
+    OK = "ok"
+    MISSING = "missing"
+    REPLACED = "replaced"
+    UNREADABLE = "unreadable"
+    UNMOUNTED = "unmounted"
+
+
+@dataclass(frozen=True, slots=True)
+class RootIdentity:
+    """What tells a root folder from another one at the same path.
+
+    `device` is comparable only while the machine runs; `fsid` (of statvfs(3)) and `inode` outlive a boot.
+    """
+
+    device: int
+    inode: int
+    fsid: int
+    is_mount_point: bool = field(default=False, compare=False)
+
+
+def identify_root(root: bytes) -> RootIdentity:
+    """Take the identity of a root folder. Raises OSError: not there, no folder, cannot be looked at."""
+    return replace(_identity(root), is_mount_point=MountTable.read().is_mount_point(root))
+
+
+def verify_root(root: bytes, expected: RootIdentity) -> RootState:
+    """Whether the folder at `root` is still the expected one; two system calls where it is."""
+    try:
+        found = _identity(root)
+    except NotADirectoryError:
+        return RootState.REPLACED
+    except FileNotFoundError:
+        return RootState.MISSING
+    except OSError as exc:
+        log.warning("library_root_unreadable", root=display(root), error=str(exc))
+        return RootState.UNREADABLE
+    if found == expected:
+        return RootState.OK
+    if expected.is_mount_point and not MountTable.read().is_mount_point(root):
+        return RootState.UNMOUNTED
+    return RootState.REPLACED
+
+
+def look(path: bytes, *, follow_symlinks: bool = False) -> Sight:
+    """One lstat(2) (stat(2) with `follow_symlinks`) of an absolute path; never raises OSError.
+
+    GONE also where the path runs through a file or through a circle of links, or holds a name that is
+    too long for its filesystem: nothing can be there. UNKNOWN where a path is too long to be asked for.
+    """
+    try:
+        result = os.stat(path, follow_symlinks=follow_symlinks)
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            return GONE if len(path) < _PATH_MAX else UNKNOWN
+        return GONE if exc.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP} else UNKNOWN
+    return FileStat.of(result) if is_regular(result) else GONE
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What is known of an opened library. `folding` maps its root and the mounts below to `folds_case`."""
+
+    library: Library
+    wants_file: Callable[[bytes], bool]
+    identity: RootIdentity
+    follow_symlinks: bool
+    folding: dict[bytes, bool | None]
+
+    def mount_under(self, path: bytes) -> bytes:
+        """The root, or the deepest mount point known below it that the path lies on."""
+        if len(self.folding) == 1:
+            return self.library.root
+        over = (point for point in self.folding if path.startswith(point.rstrip(b"/") + b"/"))
+        return max(over, key=len, default=self.library.root)
+
+
+class Eyes:
+    """Looks at paths of libraries that were opened; a library that is not open is UNKNOWN as a whole.
+
+    `mounts` reads the mount table; it is asked when a library is opened or refreshed, and before a path
+    below a nested mount is called gone.
+    """
+
+    def __init__(self, mounts: Callable[[], MountTable] = MountTable.read) -> None:
+        self._mounts = mounts
+        self._views: dict[int, _View] = {}
+        self._folder_folds = lru_cache(maxsize=_REMEMBERED_FOLDERS)(_has_casefold_flag)
+
+    def open(
+        self, library: Library, wants_file: Callable[[bytes], bool], *, follow_symlinks: bool = False
+    ) -> RootIdentity:
+        """Remember the root as it is now. Raises RetryableError where it is not there or cannot be read."""
+        try:
+            identity = identify_root(library.root)
+        except OSError as exc:
+            raise RetryableError(
+                f"The folder {display(library.root)} of library {library.name} cannot be used: {exc.strerror}."
+            ) from exc
+        table = self._mounts()
+        folding = {library.root: folds_case(table.fs_type_of(library.root))}
+        self._views[library.id] = _View(library, wants_file, identity, follow_symlinks, folding)
+        self.refresh(library)
+        return identity
+
+    def refresh(self, library: Library) -> None:
+        """Take in what was mounted below the root since. A mount that is gone stays known: see `look`."""
+        if (view := self._views.get(library.id)) is None:
+            return
+        table = self._mounts()
+        below = {
+            point: folds_case(table.fs_type_of(point)) for point in table.mountpoints_below(library.root)
+        }
+        self._views[library.id] = replace(view, folding=view.folding | below)
+
+    def shut(self, library: Library) -> None:
+        """Forget the library: until it is opened again, every look is UNKNOWN."""
+        self._views.pop(library.id, None)
+
+    def root_state(self, library: Library) -> RootState:
+        """Whether the library's root is still the one that was opened; MISSING where it is not open."""
+        view = self._views.get(library.id)
+        return RootState.MISSING if view is None else verify_root(library.root, view.identity)
+
+    def look(self, path: bytes, library: Library) -> Sight:
+        """What is at `path`: a regular file that the filter wants, under exactly these bytes.
+
+        A file that the filter does not want is GONE whatever the disk says. Anything else is GONE only
+        while the root is the one that was opened, before and after a second look, and, below a nested
+        mount, while that is still mounted; otherwise UNKNOWN. Blocks as long as the disk does.
+        """
+        if (view := self._views.get(library.id)) is None:
+            return UNKNOWN
+        if not view.wants_file(path):
+            return GONE
+        sight = self._look(path, view)
+        if sight is not GONE:
+            return sight
+        if not self._proves_absence(path, view):
+            return UNKNOWN
+        sight = self._look(path, view)
+        return UNKNOWN if sight is GONE and not self._proves_absence(path, view) else sight
+
+    def _look(self, path: bytes, view: _View) -> Sight:
+        root = view.library.root
+        sight = look(path, follow_symlinks=view.follow_symlinks)
+        if not isinstance(sight, FileStat):
+            return sight
+        if view.follow_symlinks:
+            if not view.library.holds(os.path.realpath(path)):
+                return GONE
+        elif any(_is_link(folder) for folder in _folders_between(root, path)):
+            return GONE
+        return sight if view.folding[view.mount_under(path)] is False else self._exact(path, view, sight)
+
+    def _exact(self, path: bytes, view: _View, sight: FileStat) -> Sight:
+        """The sight, if every name below the root is listed as it is spelled."""
+        for part in (*_folders_between(view.library.root, path), path):
+            parent, _, name = part.rpartition(b"/")
+            folds = view.folding[view.mount_under(part)]
+            if folds is False or (folds is None and not self._folder_folds(parent)):
+                continue
+            try:
+                if name not in os.listdir(parent):
+                    return GONE
+            except (FileNotFoundError, NotADirectoryError):
+                return GONE
+            except OSError:
+                return UNKNOWN
+        return sight
+
+    def _proves_absence(self, path: bytes, view: _View) -> bool:
+        if verify_root(view.library.root, view.identity) is not RootState.OK:
+            return False
+        mount_point = view.mount_under(path)
+        return mount_point == view.library.root or self._mounts().is_mount_point(mount_point)
+
+
+def _identity(root: bytes) -> RootIdentity:
+    result = os.stat(root)
+    if not stat_module.S_ISDIR(result.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), root)
+    return RootIdentity(result.st_dev, result.st_ino, os.statvfs(root).f_fsid)
+
+
+def _folders_between(root: bytes, path: bytes) -> Iterator[bytes]:
+    """The folders strictly below `root` on the way to `path`, from the top."""
+    at = path.find(b"/", len(root.rstrip(b"/")) + 1)
+    while at != -1:
+        yield path[:at]
+        at = path.find(b"/", at + 1)
+
+
+def runs_through_link(root: bytes, path: bytes) -> bool:
+    """Whether a component of `path` strictly below `root`, its last one included, is a symbolic link."""
+    return any(_is_link(part) for part in _folders_between(root, path + b"/"))
+
+
+def _is_link(path: bytes) -> bool:
+    try:
+        return stat_module.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:  # it vanished after the file was seen; the next hint tells
+        return False
+
+
+def _has_casefold_flag(folder: bytes) -> bool:
+    """Whether names in this folder are found under any spelling (ext4, f2fs, tmpfs: chattr +F)."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:  # may not be opened: then it may not be listed either, and the stat has to do
+        return False
+    try:
+        flags = fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(8))
+    except OSError:  # the filesystem has no such flags
+        return False
+    finally:
+        os.close(fd)
+    return bool(int.from_bytes(flags[:4], "little" if struct.pack("=H", 1)[0] else "big") & _FS_CASEFOLD_FL)

@@ -1,0 +1,187 @@
+"""What a crash of the process, a lost connection or a stopped server leaves in the catalog."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from file_watcher.catalog import database as database_module
+from file_watcher.catalog.batch import BatchWriter
+from file_watcher.catalog.database import Database
+from file_watcher.catalog.outbox import Outbox
+from file_watcher.catalog.owner import SessionLock, owner_lock
+from file_watcher.catalog.rows import RootDevices
+from file_watcher.catalog.store import Batch, CatalogStore
+from file_watcher.errors import CatalogBusy, CatalogError, CatalogUnavailable
+from tests.support.catalog import ROOT, message, opened, record, store_of
+from tests.support.postgresql import PostgresCluster
+from tests.support.waiting import wait_for
+
+IMPORT_FOR_EVER = """
+import sys
+from file_watcher.catalog.rows import RootDevices
+from file_watcher.catalog.store import Batch
+from tests.support.catalog import message, opened, record, store_of
+run = sys.argv[2]
+with opened(sys.argv[1]) as database:
+    store = store_of(database)
+    for number in range(1_000_000):
+        files = [record(f"{run}/{number:07}/{each:02}", inode=each) for each in range(20)]
+        print(*store.commit(Batch(inserts=files, messages=[message(one) for one in files])), flush=True)
+"""
+
+
+def test_a_process_that_is_killed_leaves_whole_commits_and_none_that_it_told_is_lost(
+    database_url: str,
+) -> None:
+    for run in range(3):
+        command = [sys.executable, "-c", IMPORT_FOR_EVER, database_url, str(run)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as importer:
+            assert importer.stdout is not None
+            told = [importer.stdout.readline() for _ in range(5 + 7 * run)]
+            importer.kill()
+            told += importer.stdout.readlines()
+        last_told = int(told[-1].split()[1]) if told[-1].endswith("\n") else int(told[-2].split()[1])
+
+        check_that_commits_are_whole(database_url, last_told)
+
+
+def check_that_commits_are_whole(database_url: str, last_told: int) -> None:
+    with opened(database_url) as database:
+        store, outbox = store_of(database), Outbox(database, [1])
+        # The server may still be busy with the last commit of the process that is gone.
+        wait_for(lambda: store.count(1) == outbox.depth()[0], "as many rows as messages")
+        assert store.count(1) % 20 == 0
+        assert outbox.last_sequence() >= last_told
+        waiting = outbox.pending(0, 1_000_000)
+        assert {one.path for one in waiting} == {entry.path for entry in store.below(ROOT, limit=1_000_000)}
+        path = database.path
+    if path is not None:
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.fixture
+def remote(postgres_url: str) -> Iterator[Database]:
+    with opened(postgres_url) as database:
+        yield database
+
+
+def test_connections_that_the_server_ended_cost_one_failure_and_then_all_works(
+    remote: Database, postgres: PostgresCluster
+) -> None:
+    store = store_of(remote)
+    store.commit(Batch(inserts=[record("a")]))
+    assert len(store.find(ROOT + b"/a", 0)) == 1
+    postgres.terminate_connections()
+
+    with pytest.raises(CatalogUnavailable):
+        store.find(ROOT + b"/a", 0)
+
+    assert len(store.find(ROOT + b"/a", 0)) == 1
+    assert store.commit(Batch(messages=[message()])) == (1, 1)
+
+
+def test_a_connection_that_is_lost_within_a_transaction_leaves_nothing(
+    remote: Database, postgres: PostgresCluster
+) -> None:
+    def write_while_the_server_ends_the_connection() -> None:
+        with remote.writing() as connection:
+            connection.exec_driver_sql("INSERT INTO settings (key, value) VALUES ('file_watch.nice', '5')")
+            postgres.terminate_connections()
+
+    with pytest.raises(CatalogUnavailable):
+        write_while_the_server_ends_the_connection()
+
+    with remote.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM settings").scalar() == 0
+
+
+def test_a_server_that_stops_makes_the_catalog_unavailable_until_it_is_back(
+    remote: Database, postgres: PostgresCluster
+) -> None:
+    store = store_of(remote)
+    postgres.stop()
+    try:
+        for _ in range(2):
+            with pytest.raises(CatalogUnavailable):
+                store.commit(Batch(inserts=[record("a")]))
+            with pytest.raises(CatalogUnavailable):
+                store.load([b"/a"], [], [])
+    finally:
+        postgres.start()
+
+    store.commit(Batch(inserts=[record("a")]))
+    assert store.count(1) == 1
+
+
+def test_after_an_unknown_commit_nothing_is_read_before_the_database_has_decided_it(
+    database_url: str, database: Database, store: CatalogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, database.writing():
+        patch.setattr(database_module, "BUSY_SECONDS", 0.01)
+        with pytest.raises(CatalogUnavailable):
+            store.commit(Batch())
+    found: list[int] = []
+    reader = threading.Thread(target=lambda: found.append(len(store.load([ROOT + b"/late"], [], []))))
+    with opened(database_url) as lost_client:
+        writer = BatchWriter(lost_client, RootDevices())
+        with lost_client.writing() as under_way:
+            writer.write(under_way, Batch(inserts=[record("late")]))
+            reader.start()
+            reader.join(0.2)
+            assert reader.is_alive()
+        reader.join(10)
+
+    assert found == [1]
+
+
+def test_an_instance_is_owned_once_per_database(postgres_url: str, remote: Database) -> None:
+    with opened(postgres_url) as second:
+        lock, rival = owner_lock(remote, "abc12345"), owner_lock(second, "abc12345")
+        neighbour = SessionLock(second, "other")
+        lock.acquire()
+        neighbour.acquire()
+
+        with pytest.raises(CatalogBusy, match=r"instance abc12345.*INSTANCE_ID"):
+            rival.acquire()
+
+        lock.release()
+        lock.release()
+        rival.acquire()
+        rival.release()
+        neighbour.release()
+
+
+def test_an_owner_whose_session_was_ended_owns_no_more(remote: Database, postgres: PostgresCluster) -> None:
+    lock = SessionLock(remote, "abc12345")
+    lock.acquire()
+    postgres.terminate_connections()
+    heir = SessionLock(remote, "abc12345")
+
+    wait_for(lambda: _acquired(heir), "the server to give the lock away")
+
+    heir.release()
+    lock.release()
+
+
+def _acquired(lock: SessionLock) -> bool:
+    try:
+        lock.acquire()
+    except (CatalogBusy, CatalogUnavailable):
+        return False
+    return True
+
+
+def test_a_database_that_does_not_exist_is_a_wrong_address(postgres: PostgresCluster) -> None:
+    database = Database(postgres.url("none_of_that_name"))
+
+    with pytest.raises(CatalogError, match=r"does not exist.*DATABASE_URL"):
+        database.open()
+    database.close()

@@ -1,0 +1,283 @@
+"""A disk, a catalog and a consumer in memory, for tests of the pure logic.
+
+`World` is a small filesystem with inodes that are reused at once, like ext4's; `MemoryLedger` keeps rows and
+events; `Mirror` is a consumer that applies events in order, as SPEC says a consumer may.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+from file_watcher.model import (
+    GONE,
+    EventType,
+    FileEvent,
+    FileRecord,
+    FileStat,
+    Fingerprint,
+    Hint,
+    HintKind,
+    Library,
+    Metadata,
+    Sight,
+)
+from file_watcher.processing.evidence import folders_above
+from file_watcher.processing.fingerprint import Reading, Vanished
+from file_watcher.processing.view import RowChanges
+
+LIBRARY = Library(1, "music", "production", b"/lib")
+TICK_NS = 1_000_000_000
+
+
+def fingerprint_of(content: bytes) -> Fingerprint:
+    """A fingerprint that is equal for equal contents (not the real XXH128: the logic only compares)."""
+    return Fingerprint(hashlib.sha256(content).digest(), hashlib.md5(content).digest())
+
+
+@dataclass
+class Inode:
+    """A file's body: what all its names share."""
+
+    number: int
+    content: bytes
+    mtime_ns: int
+    ctime_ns: int
+    links: int = 0
+
+
+@dataclass
+class World:
+    """Files by path; folders stand while something lies below them. Each operation takes one tick."""
+
+    files: dict[bytes, Inode] = field(default_factory=dict)
+    now_ns: int = 1_700_000_000 * 1_000_000_000
+    reads: int = 0
+    _free: list[int] = field(default_factory=list)
+    _next: int = 100
+
+    def tick(self) -> None:
+        """Let a second pass."""
+        self.now_ns += TICK_NS
+
+    def fits(self, path: bytes) -> bool:
+        """Whether a file may stand at the path: no folder is there and no file above it."""
+        parts = path.split(b"/")
+        above = [b"/".join(parts[:count]) for count in range(2, len(parts))]
+        return not any(folder in self.files for folder in above) and not any(
+            other.startswith(path + b"/") for other in self.files
+        )
+
+    def write(self, path: bytes, content: bytes) -> list[Hint]:
+        """Write in place, or create."""
+        self.tick()
+        inode = self.files.get(path)
+        if inode is None:
+            inode = self._new_inode(content)
+            self._link(path, inode)
+        inode.content, inode.mtime_ns, inode.ctime_ns = content, self.now_ns, self.now_ns
+        return [Hint(path, HintKind.CLOSED)]
+
+    def replace(self, path: bytes, content: bytes) -> list[Hint]:
+        """Write a new file elsewhere and rename it over the path, as taggers do."""
+        self.tick()
+        inode = self._new_inode(content)
+        if path in self.files:
+            self._unlink(path)
+        self._link(path, inode)
+        return [Hint(path, HintKind.CREATED)]
+
+    def delete(self, path: bytes) -> list[Hint]:
+        """Unlink."""
+        self.tick()
+        self._unlink(path)
+        return [Hint(path, HintKind.DELETED), *self._vanished_folders(path)]
+
+    def touch(self, path: bytes) -> list[Hint]:
+        """Change the times and nothing else."""
+        self.tick()
+        self.files[path].mtime_ns = self.files[path].ctime_ns = self.now_ns
+        return [Hint(path, HintKind.CLOSED)]
+
+    def link(self, old: bytes, new: bytes) -> list[Hint]:
+        """Make a hard link."""
+        self.tick()
+        self._link(new, self.files[old])
+        self.files[old].ctime_ns = self.now_ns
+        return [Hint(new, HintKind.CREATED)]
+
+    def rename(self, old: bytes, new: bytes) -> list[Hint]:
+        """Rename a file, over another one if need be."""
+        self.tick()
+        inode = self.files[old]
+        if self.files.get(new) is inode:
+            return []
+        if new in self.files:
+            self._unlink(new)
+        del self.files[old]
+        vanished = self._vanished_folders(old)
+        self.files[new] = inode
+        inode.ctime_ns = self.now_ns
+        return [Hint(old, HintKind.MOVED), *vanished, Hint(new, HintKind.MOVED, moved_from=old)]
+
+    def rename_folder(self, old: bytes, new: bytes) -> list[Hint]:
+        """Rename a folder to a name that is free; the files below keep their ctime."""
+        self.tick()
+        for path in [path for path in self.files if path.startswith(old + b"/")]:
+            self.files[new + path[len(old) :]] = self.files.pop(path)
+        return [
+            Hint(old, HintKind.MOVED, is_folder=True),
+            Hint(new, HintKind.MOVED, is_folder=True, moved_from=old),
+        ]
+
+    def look(self, path: bytes, library: Library | None = None) -> Sight:
+        """The sight of now."""
+        inode = self.files.get(path)
+        if inode is None:
+            return GONE
+        return FileStat(len(inode.content), inode.mtime_ns, inode.ctime_ns, 7, inode.number)
+
+    def read(self, path: bytes) -> Reading:
+        """Hash the file of now."""
+        sight = self.look(path)
+        if not isinstance(sight, FileStat):
+            raise Vanished(path)
+        self.reads += 1
+        return Reading(sight, fingerprint_of(self.files[path].content), self.now_ns + TICK_NS // 2, 0.0)
+
+    def is_open_for_writing(self, path: bytes) -> bool | None:
+        """Nobody writes between operations."""
+        return False
+
+    def read_tags(self, path: bytes, stat: FileStat) -> Future[Metadata | None] | None:
+        """No media here."""
+        return None
+
+    def is_verified(self, library: Library) -> bool:
+        """The root always stands."""
+        return True
+
+    def is_unmatched(self, path: bytes) -> bool:
+        """No filters here."""
+        return False
+
+    def contents(self) -> dict[bytes, Fingerprint]:
+        """What the disk has: the truth that a mirror must equal."""
+        return {path: fingerprint_of(inode.content) for path, inode in self.files.items()}
+
+    def _vanished_folders(self, path: bytes) -> list[Hint]:
+        """A folder stands no longer than what lies below it: somebody removes it, which the kernel tells."""
+        folders = [folder for folder in folders_above(path) if folder.startswith(LIBRARY.root + b"/")]
+        return [
+            Hint(folder, HintKind.DELETED, is_folder=True)
+            for folder in folders
+            if not any(other.startswith(folder + b"/") for other in self.files)
+        ]
+
+    def _new_inode(self, content: bytes) -> Inode:
+        if self._free:
+            number = self._free.pop()
+        else:
+            number, self._next = self._next, self._next + 1
+        return Inode(number, content, self.now_ns, self.now_ns)
+
+    def _link(self, path: bytes, inode: Inode) -> None:
+        inode.links += 1
+        self.files[path] = inode
+
+    def _unlink(self, path: bytes) -> None:
+        inode = self.files.pop(path)
+        inode.links -= 1
+        inode.ctime_ns = self.now_ns
+        if inode.links == 0:
+            self._free.append(inode.number)
+
+
+class MemoryLedger:
+    """Rows and events in memory, with the unique path that the real catalog enforces."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, FileRecord] = {}
+        self.events: list[FileEvent] = []
+        self._ids = itertools.count(1)
+
+    def load(
+        self, paths: Iterable[bytes], inodes: Iterable[int], contents: Iterable[tuple[int, bytes]]
+    ) -> list[FileRecord]:
+        """Rows at the paths, with the inodes or with the contents."""
+        paths, inodes, contents = set(paths), set(inodes), set(contents)
+        return [
+            row
+            for row in self.rows.values()
+            if row.path in paths
+            or row.stat.inode in inodes
+            or (row.fingerprint and (row.stat.size, row.fingerprint.sha256) in contents)
+        ]
+
+    def records_below(self, paths: Iterable[bytes]) -> dict[bytes, list[FileRecord]]:
+        """Rows below each of the paths that has any."""
+        below = {
+            path: [row for place, row in self.rows.items() if place.startswith(path + b"/")] for path in paths
+        }
+        return {path: rows for path, rows in below.items() if rows}
+
+    def find(self, path: bytes, inode: int) -> list[FileRecord]:
+        """Rows at the path or with the inode."""
+        return [row for row in self.rows.values() if row.path == path or row.stat.inode == inode]
+
+    def record(self, rows: RowChanges, events: Sequence[FileEvent]) -> None:
+        """Apply deletes, updates in order, inserts; a path taken twice is an error, as in SQL."""
+        by_id = {row.row_id: row.path for row in self.rows.values()}
+        for row in rows.deletes:
+            del self.rows[by_id[row.row_id]]
+        for row in rows.updates:
+            del self.rows[by_id[row.row_id]]
+            assert row.path not in self.rows, f"UNIQUE constraint: {row.path!r}"
+            self.rows[row.path] = row
+        for row in rows.inserts:
+            assert row.path not in self.rows, f"UNIQUE constraint: {row.path!r}"
+            self.rows[row.path] = replace(row, row_id=next(self._ids))
+        self.events.extend(events)
+
+
+class Mirror:
+    """A consumer that applies events in order and complains about whatever cannot be."""
+
+    def __init__(self) -> None:
+        self.files: dict[bytes, Fingerprint | None] = {}
+        self.identities: dict[bytes, tuple[str, int]] = {}
+
+    def apply(self, event: FileEvent) -> None:
+        """Apply one event; raises AssertionError where it contradicts what was told before."""
+        if event.old_path is not None:
+            assert event.old_path in self.files, (
+                f"{event.event_type} of {event.old_path!r}, which was never told"
+            )
+            self._check_version(event, event.old_path)
+            del self.files[event.old_path], self.identities[event.old_path]
+            assert event.path not in self.files, f"moved onto {event.path!r}, which is still told"
+        elif event.event_type is EventType.CREATED:
+            assert event.path not in self.files, f"{event.path!r} was created twice"
+            assert (event.version, event.previous_version) == (1, None)
+        else:
+            self._check_version(event, event.path)
+        if event.event_type is EventType.DELETED:
+            del self.files[event.path], self.identities[event.path]
+        else:
+            self._check_place(event.path)
+            self.files[event.path] = event.fingerprint
+            self.identities[event.path] = (event.file_id, event.version)
+
+    def _check_version(self, event: FileEvent, path: bytes) -> None:
+        file_id, version = self.identities[path]
+        assert event.file_id == file_id
+        assert (event.previous_version, event.version) == (version, version + 1)
+
+    def _check_place(self, path: bytes) -> None:
+        """A put below what is still a file, or where files still lie below, cannot be applied to a disk."""
+        parts = path.split(b"/")
+        assert not any(b"/".join(parts[:count]) in self.files for count in range(2, len(parts)))
+        assert not any(other.startswith(path + b"/") for other in self.files)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import sqlite3
+
+import psycopg
+import pytest
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from file_watcher.catalog.failures import is_poison, translate
+from file_watcher.errors import CatalogError, CatalogUnavailable
+
+WHERE = "the-catalog"
+
+
+def sqlite_error(code: int, text: str = "driver text") -> DBAPIError:
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    return DBAPIError("SELECT 1", None, error)
+
+
+def postgresql_error(text: str, state: str | None = None) -> DBAPIError:
+    kind = psycopg.errors.lookup(state) if state else psycopg.OperationalError
+    return DBAPIError("SELECT 1", None, kind(text))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_BUSY_SNAPSHOT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_FSYNC,
+        sqlite3.SQLITE_NOMEM,
+    ],
+)
+def test_what_passes_in_sqlite_may_be_tried_again(code: int) -> None:
+    assert isinstance(translate(sqlite_error(code), WHERE, opened=True), CatalogUnavailable)
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_ERROR]
+)
+def test_what_needs_mending_in_sqlite_is_permanent(code: int) -> None:
+    meaning = translate(sqlite_error(code), WHERE, opened=True)
+
+    assert isinstance(meaning, CatalogError)
+    assert WHERE in str(meaning)
+
+
+def test_a_file_that_cannot_be_opened_is_a_wrong_address_only_at_first() -> None:
+    error = sqlite_error(sqlite3.SQLITE_CANTOPEN)
+
+    assert isinstance(translate(error, WHERE, opened=False), CatalogError)
+    assert isinstance(translate(error, WHERE, opened=True), CatalogUnavailable)
+
+
+@pytest.mark.parametrize(
+    "state", ["08006", "40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "58030"]
+)
+def test_what_passes_in_postgresql_may_be_tried_again(state: str) -> None:
+    assert isinstance(translate(postgresql_error("text", state), WHERE, opened=True), CatalogUnavailable)
+
+
+@pytest.mark.parametrize("state", ["42501", "42P01", "3D000", "28P01", "0A000"])
+def test_what_needs_mending_in_postgresql_is_permanent(state: str) -> None:
+    assert isinstance(translate(postgresql_error("text", state), WHERE, opened=True), CatalogError)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'FATAL:  password authentication failed for user "me"',
+        'FATAL:  database "none" does not exist',
+        'FATAL:  role "me" does not exist',
+        'FATAL:  no pg_hba.conf entry for host "10.0.0.1"',
+        "fe_sendauth: no password supplied",
+    ],
+)
+def test_a_connection_that_is_refused_for_good_says_to_check_the_address(text: str) -> None:
+    meaning = translate(postgresql_error(f"connection failed: {text}"), WHERE, opened=False)
+
+    assert isinstance(meaning, CatalogError)
+    assert "DATABASE_URL" in str(meaning)
+
+
+@pytest.mark.parametrize("text", ["Connection refused", "server closed the connection unexpectedly"])
+def test_a_server_that_is_away_may_come_back(text: str) -> None:
+    assert isinstance(translate(postgresql_error(text), WHERE, opened=False), CatalogUnavailable)
+
+
+def test_no_password_is_repeated() -> None:
+    text = "bad: postgresql://me:secret@host/db and password=secret host=x\nnext line"
+
+    meaning = str(translate(postgresql_error(text), WHERE, opened=False))
+
+    assert "secret" not in meaning
+    assert "\n" not in meaning
+
+
+def test_an_exhausted_pool_may_be_tried_again() -> None:
+    assert isinstance(translate(PoolTimeoutError("x"), WHERE, opened=True), CatalogUnavailable)
+
+
+def test_an_error_of_sqlalchemy_itself_is_permanent() -> None:
+    assert isinstance(translate(InvalidRequestError("x"), WHERE, opened=True), CatalogError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        IntegrityError("INSERT", None, sqlite3.IntegrityError("UNIQUE")),
+        DBAPIError("INSERT", None, psycopg.DataError("out of range")),
+        OverflowError("too large"),
+        ValueError("NaN"),
+    ],
+)
+def test_a_bad_value_is_poison(error: Exception) -> None:
+    assert is_poison(error)
+
+
+@pytest.mark.parametrize(
+    "error", [sqlite_error(sqlite3.SQLITE_FULL), postgresql_error("gone", "57P01"), KeyError("x")]
+)
+def test_a_database_in_trouble_is_no_poison(error: Exception) -> None:
+    assert not is_poison(error)

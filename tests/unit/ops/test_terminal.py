@@ -1,0 +1,227 @@
+"""One line per message for the person at the terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import pty
+import struct
+import termios
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from file_watcher.ops.terminal import EventPrinter, cut_middle, display_width
+
+any_text = st.text(max_size=60)
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | any_text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def message(**fields: Any) -> dict[str, Any]:
+    return {
+        "event_type": "created",
+        "file_path": "/data/music/Artist/Album/01 Song.flac",
+        "old_path": None,
+        "timestamp": "2026-01-01T12:00:00.123456Z",
+        "library": {"id": 1, "name": "music", "type": "production"},
+        "size": 5_123_456,
+        "reason": None,
+        "growing": False,
+        "metadata": {"duration": 222.3, "tags": {"title": "Title", "artist": "Artist"}},
+    } | fields
+
+
+def printed(columns: int = 200, color: bool = False, **fields: Any) -> str:
+    stream = io.StringIO()
+    EventPrinter(stream, color, [b"/data", b"/data/music/"], columns).event(
+        json.dumps(message(**fields)).encode()
+    )
+    line, rest = stream.getvalue().split("\n", 1)
+    assert rest == ""
+    return line
+
+
+def test_a_created_song_shows_time_library_path_size_length_and_title() -> None:
+    assert printed() == (
+        '12:00:00 created   music  Artist/Album/01 Song.flac  5.1 MB  3:42  "Title" – Artist'
+    )
+
+
+def test_a_moved_file_shows_where_from_and_where_to() -> None:
+    line = printed(
+        event_type="moved", old_path="/data/music/a/x.mp3", file_path="/data/music/b/x.mp3", metadata=None
+    )
+    assert line == "12:00:00 moved     music  a/x.mp3 → b/x.mp3  5.1 MB"
+
+
+def test_a_renamed_file_shows_only_its_new_name() -> None:
+    line = printed(
+        event_type="renamed", old_path="/data/music/a/x.mp3", file_path="/data/music/a/y.mp3", metadata=None
+    )
+    assert line == "12:00:00 renamed   music  a/x.mp3 → y.mp3  5.1 MB"
+
+
+def test_a_deleted_file_shows_its_reason_and_no_size() -> None:
+    line = printed(event_type="deleted", reason="unmatched", metadata=None)
+    assert line == "12:00:00 deleted   music  Artist/Album/01 Song.flac  unmatched"
+
+
+def test_a_growing_and_an_unreadable_file_say_so() -> None:
+    assert printed(growing=True, metadata=None).endswith("01 Song.flac  still growing  5.1 MB")
+    assert printed(metadata={"error": "no frames"}).endswith("01 Song.flac  5.1 MB  unreadable: no frames")
+
+
+def test_a_notice_shows_its_kind_and_library() -> None:
+    stream = io.StringIO()
+    notice = {
+        "event_type": "library.scanned",
+        "timestamp": "2026-01-01T12:00:00Z",
+        "library": {"name": "music"},
+    }
+    EventPrinter(stream, color=False).event(json.dumps(notice).encode())
+    assert stream.getvalue() == "12:00:00 library.scanned music\n"
+
+
+def test_a_path_outside_the_roots_is_shown_whole() -> None:
+    assert "  /elsewhere/x.mp3  " in printed(file_path="/elsewhere/x.mp3")
+    assert "  /data2/x.mp3  " in printed(file_path="/data2/x.mp3")
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_950, "1.0 MB"),
+        (5_123_456, "5.1 MB"),
+        (10**17, "100.0 PB"),
+    ],
+)
+def test_sizes_are_shown_in_units_of_a_thousand(size: int, shown: str) -> None:
+    assert printed(size=size, metadata=None).endswith(f"01 Song.flac  {shown}")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.4, "0:00"), (59.6, "1:00"), (222.3, "3:42"), (3723, "1:02:03")]
+)
+def test_durations_are_shown_as_a_player_shows_them(seconds: float, shown: str) -> None:
+    assert printed(metadata={"duration": seconds}).endswith(f"5.1 MB  {shown}")
+
+
+def test_unknown_values_are_left_out() -> None:
+    line = printed(size=None, metadata={"duration": None, "tags": {"artist": "Artist"}})
+    assert line == "12:00:00 created   music  Artist/Album/01 Song.flac  Artist"
+
+
+def test_only_the_type_is_coloured_and_only_when_asked() -> None:
+    assert "\x1b" not in printed()
+    assert printed(color=True).startswith("12:00:00 \x1b[32mcreated\x1b[0m   music  ")
+
+
+def test_control_characters_in_names_and_tags_reach_no_terminal() -> None:
+    line = printed(file_path="/data/music/a\n\x1b[2Jb.mp3", metadata={"tags": {"title": "t\x07\u202e"}})
+    assert line.endswith(r'a\n\x1b[2Jb.mp3  5.1 MB  "t\x07\u202e"')
+
+
+def test_a_long_path_loses_its_middle_and_keeps_its_name_and_the_size() -> None:
+    line = printed(columns=60, file_path=f"/data/music/{'deep/' * 40}song.flac", metadata=None)
+    assert display_width(line) == 60
+    assert line.startswith("12:00:00 created   music  deep/")
+    assert line.endswith("/song.flac  5.1 MB")
+    assert "…" in line
+
+
+def test_a_long_move_keeps_something_of_both_ends() -> None:
+    line = printed(
+        columns=70,
+        event_type="moved",
+        old_path=f"/data/music/{'old/' * 40}a.mp3",
+        file_path=f"/data/music/{'new/' * 40}b.mp3",
+        metadata=None,
+        size=None,
+    )
+    assert display_width(line) == 70
+    old, new = line.split(" → ")
+    assert old.endswith("a.mp3")
+    assert new.startswith("new/")
+    assert new.endswith("b.mp3")
+
+
+@given(any_text, any_text, any_text, st.integers(60, 200))
+def test_no_line_is_wider_than_the_terminal(path: str, old_path: str, title: str, columns: int) -> None:
+    line = printed(columns, file_path=path, old_path=old_path, metadata={"tags": {"title": title}})
+    assert display_width(line) <= columns
+
+
+@given(any_text, st.integers(1, 40))
+def test_a_cut_text_fits_and_is_made_of_its_own_ends(text: str, columns: int) -> None:
+    text = text.replace("…", ".")
+    cut = cut_middle(text, columns)
+    assert display_width(cut) <= columns
+    head, ellipsis, tail = cut.partition("…")
+    assert bool(ellipsis) is (display_width(text) > columns)
+    assert text.startswith(head)
+    assert text.endswith(tail)
+
+
+def test_width_counts_wide_letters_twice_and_marks_not_at_all() -> None:
+    assert display_width("坂本.mp3") == 8
+    assert display_width("e\u0301") == 1
+    assert cut_middle("坂本龍一坂本龍一", 8) == "坂…龍一"
+    assert cut_middle("abcdefghe\u0301", 3) == "a…e\u0301"
+
+
+@given(st.binary(max_size=60) | any_json.map(lambda value: json.dumps(value).encode()))
+def test_nothing_that_is_handed_over_raises_or_takes_more_than_a_line(body: bytes) -> None:
+    stream = io.StringIO()
+    EventPrinter(stream, color=True).event(body)
+    assert stream.getvalue().count("\n") == 1
+
+
+@given(st.dictionaries(st.sampled_from(sorted(message())), any_json))
+def test_a_message_with_wrong_types_still_gives_one_line(fields: dict[str, Any]) -> None:
+    assert isinstance(printed(**fields), str)
+
+
+def test_a_closed_terminal_raises_nothing() -> None:
+    stream = io.StringIO()
+    stream.close()
+    EventPrinter(stream, color=False).event(json.dumps(message()).encode())
+
+
+def test_the_width_is_asked_of_the_terminal_for_every_line() -> None:
+    master, slave = pty.openpty()
+    body = json.dumps(message(file_path="x" * 300)).encode()
+    with os.fdopen(slave, "w", encoding="utf-8") as stream:
+        printer = EventPrinter(stream, color=False)
+        for columns in (100, 64):
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            printer.event(body)
+            assert display_width(os.read(master, 4096).decode().rstrip("\r\n")) == columns
+    os.close(master)
+
+
+def test_without_a_terminal_a_line_has_eighty_columns() -> None:
+    stream = io.StringIO()
+    EventPrinter(stream, color=False).event(json.dumps(message(file_path="x" * 300)).encode())
+    assert display_width(stream.getvalue().rstrip("\n")) == 80

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import mmap
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from file_watcher.processing.tags.identity import Identity
+from file_watcher.processing.tags.wire import (
+    PROGRESS_SIZE,
+    AnswerKind,
+    Progress,
+    encode_answer,
+    encode_request,
+    take_answers,
+    take_requests,
+)
+
+UNSIGNED = st.integers(0, 2**64 - 1)
+SIGNED = st.integers(-(2**63), 2**63 - 1)
+REQUESTS = st.lists(
+    st.tuples(st.binary(max_size=50), st.builds(Identity, UNSIGNED, SIGNED, SIGNED, UNSIGNED, UNSIGNED))
+)
+CONTENTS = st.none() | st.dictionaries(
+    st.text(max_size=5), st.text() | st.floats(allow_nan=False) | st.none()
+)
+ANSWERS = st.lists(st.tuples(st.sampled_from(AnswerKind), CONTENTS))
+
+
+@given(requests=REQUESTS, piece=st.integers(1, 40))
+def test_requests_arrive_as_they_were_sent_however_the_pipe_cuts_them(
+    requests: list[tuple[bytes, Identity]], piece: int
+) -> None:
+    data = b"".join(encode_request(path, identity) for path, identity in requests)
+    buffer, taken = bytearray(), []
+    for start in range(0, len(data), piece):
+        buffer += data[start : start + piece]
+        taken += list(take_requests(buffer))
+    assert taken == requests
+    assert not buffer
+
+
+@given(answers=ANSWERS, piece=st.integers(1, 40))
+def test_answers_arrive_as_they_were_sent_however_the_pipe_cuts_them(
+    answers: list[tuple[AnswerKind, object]], piece: int
+) -> None:
+    data = b"".join(encode_answer(kind, content) for kind, content in answers)
+    buffer, taken = bytearray(), []
+    for start in range(0, len(data), piece):
+        buffer += data[start : start + piece]
+        taken += take_answers(buffer)
+    assert taken == answers
+    assert not buffer
+
+
+def test_nonsense_instead_of_an_answer_is_an_error() -> None:
+    with pytest.raises(ValueError, match="AnswerKind"):
+        take_answers(bytearray(b"\x02\x00\x00\x00\xff{}"))
+    with pytest.raises(ValueError, match="Expecting"):
+        take_answers(bytearray(b"\x02\x00\x00\x00\x00{{"))
+
+
+def test_the_shared_page_says_what_is_read_and_since_when() -> None:
+    with mmap.mmap(-1, PROGRESS_SIZE) as page:
+        progress = Progress(page)
+        assert progress.now() == (0, 0.0)
+        before = time.monotonic()
+        progress.begin(7)
+        number, since = progress.now()
+        assert number == 7
+        assert before <= since <= time.monotonic()
+        progress.rest()
+        assert progress.now() == (0, 0.0)

@@ -1,0 +1,274 @@
+"""Looks at the disk: there, gone only where it is proved, else unknown."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from file_watcher.errors import RetryableError
+from file_watcher.model import GONE, UNKNOWN, FileStat, Library
+from file_watcher.watching import sight as sight_module
+from file_watcher.watching.mounts import Mount, MountTable
+from file_watcher.watching.sight import (
+    Eyes,
+    RootState,
+    identify_root,
+    look,
+    runs_through_link,
+    verify_root,
+)
+
+
+def everything(_path: bytes) -> bool:
+    return True
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "library"
+    folder.mkdir()
+    return folder.resolve()
+
+
+@pytest.fixture
+def library(root: Path) -> Library:
+    return Library(1, "music", "production", os.fsencode(root))
+
+
+@pytest.fixture
+def song(root: Path) -> Path:
+    path = root / "album" / "song.mp3"
+    path.parent.mkdir()
+    path.write_bytes(b"la")
+    return path
+
+
+def fail_with(number: int, monkeypatch: pytest.MonkeyPatch, at: Path) -> None:
+    """Let stat(2) fail at one path, as a broken disk or a server that is away would."""
+    real = os.stat
+
+    def stat(path: bytes, *args: object, **kwargs: object) -> os.stat_result:
+        if path == os.fsencode(at):
+            raise OSError(number, os.strerror(number), path)
+        return real(path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", stat)
+
+
+def test_a_regular_file_is_there_with_its_stat(song: Path) -> None:
+    assert look(os.fsencode(song)) == FileStat.of(song.stat())
+
+
+def test_what_is_no_regular_file_is_gone(root: Path, song: Path) -> None:
+    (root / "link.mp3").symlink_to(song)
+    (root / "loop.mp3").symlink_to("loop.mp3")
+    os.mkfifo(root / "fifo.mp3")
+    for name in ("nothing.mp3", "album", "link.mp3", "fifo.mp3", "album/song.mp3/below.mp3", "loop.mp3/x"):
+        assert look(os.fsencode(root / name)) is GONE, name
+
+
+def test_a_name_too_long_for_the_filesystem_is_gone_and_a_path_too_long_to_ask_is_unknown(root: Path) -> None:
+    assert look(os.fsencode(root) + b"/" + b"n" * 300) is GONE
+    assert look(os.fsencode(root) + b"/" + b"n/" * 2100 + b"x") is UNKNOWN
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_any_other_error_is_unknown(number: int, song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(number, monkeypatch, song)
+    assert look(os.fsencode(song)) is UNKNOWN
+
+
+def test_a_library_that_is_not_open_is_unknown_as_a_whole(library: Library, song: Path) -> None:
+    eyes = Eyes()
+    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.root_state(library) is RootState.MISSING
+    eyes.open(library, everything)
+    assert eyes.look(os.fsencode(song), library) == FileStat.of(song.stat())
+    eyes.shut(library)
+    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+
+
+def test_a_root_that_is_not_there_cannot_be_opened(library: Library, root: Path) -> None:
+    root.rmdir()
+    with pytest.raises(RetryableError, match="music"):
+        Eyes().open(library, everything)
+    root.write_text("a file")
+    with pytest.raises(RetryableError, match="Not a directory"):
+        Eyes().open(library, everything)
+
+
+def test_a_file_that_the_filter_does_not_want_is_gone_though_it_is_there(
+    library: Library, song: Path
+) -> None:
+    eyes = Eyes()
+    eyes.open(library, lambda path: not path.endswith(b".mp3"))
+    assert eyes.look(os.fsencode(song), library) is GONE
+
+
+def test_a_deleted_file_is_gone_while_the_root_stands(library: Library, song: Path) -> None:
+    eyes = Eyes()
+    eyes.open(library, everything)
+    song.unlink()
+    assert eyes.look(os.fsencode(song), library) is GONE
+
+
+def test_nothing_is_gone_once_the_root_is_missing_or_replaced(
+    library: Library, root: Path, song: Path
+) -> None:
+    eyes = Eyes()
+    eyes.open(library, everything)
+    kept = root.rename(root.with_name("kept"))
+    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.root_state(library) is RootState.MISSING
+    root.mkdir()
+    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.root_state(library) is RootState.REPLACED
+    root.rmdir()
+    kept.rename(root)
+    assert eyes.root_state(library) is RootState.OK
+    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+
+
+def test_a_file_that_is_back_at_the_second_look_is_not_gone(
+    library: Library, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eyes = Eyes()
+    eyes.open(library, everything)
+    song.unlink()
+    real = verify_root
+
+    def come_back(*args: object) -> RootState:
+        song.write_bytes(b"back")
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sight_module, "verify_root", come_back)
+    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+
+
+def test_a_root_that_is_lost_during_the_second_look_makes_it_unknown(
+    library: Library, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eyes = Eyes()
+    eyes.open(library, everything)
+    song.unlink()
+    states = iter([RootState.OK, RootState.MISSING])
+    monkeypatch.setattr(sight_module, "verify_root", lambda *_: next(states))
+    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+
+
+def test_a_root_is_told_missing_replaced_or_unreadable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = os.fsencode(root)
+    identity = identify_root(path)
+    assert verify_root(path, identity) is RootState.OK
+    root.rename(root.with_name("elsewhere"))
+    assert verify_root(path, identity) is RootState.MISSING
+    root.write_text("a file")
+    assert verify_root(path, identity) is RootState.REPLACED
+    fail_with(errno.ESTALE, monkeypatch, root)
+    assert verify_root(path, identity) is RootState.UNREADABLE
+
+
+def test_a_root_that_was_a_mount_point_and_is_none_is_unmounted(root: Path) -> None:
+    was_mounted = sight_module.RootIdentity(device=1, inode=2, fsid=3, is_mount_point=True)
+    assert verify_root(os.fsencode(root), was_mounted) is RootState.UNMOUNTED
+
+
+class Mounts:
+    """A mount table whose mounts below the root can be taken away."""
+
+    def __init__(self, root: Path, *below: Path, fs_type: str = "xfs") -> None:
+        self.root = root
+        self.below = set(below)
+        self.fs_type = fs_type
+
+    def __call__(self) -> MountTable:
+        nested = [Mount(10 + n, 1, os.fsencode(p), "xfs", b"") for n, p in enumerate(sorted(self.below))]
+        return MountTable([Mount(1, 0, b"/", self.fs_type, b""), *nested])
+
+
+def test_what_lay_on_a_mount_that_is_gone_is_unknown(library: Library, root: Path, song: Path) -> None:
+    mounts = Mounts(root, song.parent)
+    eyes = Eyes(mounts)
+    eyes.open(library, everything)
+    song.unlink()
+    assert eyes.look(os.fsencode(song), library) is GONE
+    mounts.below.clear()
+    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.look(os.fsencode(root / "other.mp3"), library) is GONE
+
+
+def test_a_mount_that_came_later_is_known_after_a_refresh_and_stays_known(
+    library: Library, root: Path, song: Path
+) -> None:
+    mounts = Mounts(root)
+    eyes = Eyes(mounts)
+    eyes.open(library, everything)
+    mounts.below.add(song.parent)
+    eyes.refresh(library)
+    mounts.below.clear()
+    eyes.refresh(library)
+    song.unlink()
+    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+
+
+def test_refreshing_a_library_that_is_not_open_does_nothing(library: Library) -> None:
+    eyes = Eyes()
+    eyes.refresh(library)
+    assert eyes.root_state(library) is RootState.MISSING
+
+
+def test_where_case_is_folded_only_the_exact_spelling_is_there(
+    library: Library, root: Path, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eyes = Eyes(Mounts(root, fs_type="vfat"))
+    eyes.open(library, everything)
+    real = os.stat
+
+    def folding_stat(path: bytes | str, **kwargs: bool) -> os.stat_result:
+        if isinstance(path, bytes):
+            path = path.replace(b"SONG", b"song").replace(b"ALBUM", b"album")
+        return real(path, **kwargs)
+
+    monkeypatch.setattr(os, "stat", folding_stat)
+    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+    assert eyes.look(os.fsencode(root) + b"/album/SONG.mp3", library) is GONE
+    assert eyes.look(os.fsencode(root) + b"/ALBUM/song.mp3", library) is GONE
+
+
+def test_a_folder_without_the_casefold_flag_is_not_listed(
+    library: Library, root: Path, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eyes = Eyes(Mounts(root, fs_type="ext4"))
+    eyes.open(library, everything)
+    monkeypatch.setattr(os, "listdir", lambda _path: pytest.fail("listed"))
+    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+
+
+def test_a_folder_that_became_a_link_holds_nothing(library: Library, root: Path, song: Path) -> None:
+    eyes = Eyes()
+    eyes.open(library, everything)
+    elsewhere = shutil.move(song.parent, root.with_name("elsewhere"))
+    (root / "album").symlink_to(elsewhere)
+    assert eyes.look(os.fsencode(song), library) is GONE
+    assert runs_through_link(library.root, os.fsencode(song.parent))
+    assert not runs_through_link(library.root, library.root)
+
+
+def test_links_are_followed_on_demand_and_only_inside_the_root(
+    library: Library, root: Path, song: Path
+) -> None:
+    outside = root.with_name("outside.mp3")
+    outside.write_bytes(b"out")
+    (root / "inside.mp3").symlink_to(song)
+    (root / "outside.mp3").symlink_to(outside)
+    (root / "dangling.mp3").symlink_to("nowhere")
+    (root / "loop.mp3").symlink_to("loop.mp3")
+    eyes = Eyes()
+    eyes.open(library, everything, follow_symlinks=True)
+    assert eyes.look(os.fsencode(root / "inside.mp3"), library) == FileStat.of(song.stat())
+    for name in ("outside.mp3", "dangling.mp3", "loop.mp3"):
+        assert eyes.look(os.fsencode(root / name), library) is GONE, name
