@@ -174,7 +174,8 @@ class Dispatch:
         if self._settled:
             return max(0.0, self._settled_since + self._config.mark_seconds - now)
         if self._bucket is not None and (self._read or self._recheck_deferred):
-            return self._bucket.wait_seconds(now)
+            # With a token at hand it is the window that is full, and a confirm will wake us.
+            return self._bucket.wait_seconds(now) or self._config.poll_seconds
         return self._config.poll_seconds
 
     # -- inside ----------------------------------------------------------------------------------

@@ -286,6 +286,15 @@ def test_a_rate_limit_spreads_messages_over_time() -> None:
     assert bench.lane.sequences == [1, 2]
 
 
+def test_a_full_window_is_no_reason_to_spin_though_the_rate_would_allow_more() -> None:
+    bench = Bench(recorded(1), recorded(2), config=RelayConfig(window=1, rate_limit=1000.0))
+
+    bench.step()
+
+    assert bench.lane.sequences == [1]
+    assert bench.dispatch.wait_seconds(bench.now) == RelayConfig().poll_seconds
+
+
 PATHS = st.sampled_from([b"/a", b"/b", b"/c", b"/d"])
 HISTORY = st.lists(st.tuples(PATHS, st.none() | PATHS), min_size=1, max_size=25)
 
