@@ -1,0 +1,63 @@
+"""Where a process finds its catalog, its name and its broker, worked out of the settings. Owns no thread."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from file_watcher.settings import Settings, instance_id, prepare_state_folder, state_folder
+
+if TYPE_CHECKING:
+    from file_watcher.publishing.broker import BrokerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What a service keeps between runs. `catalog_url` may hold a password."""
+
+    instance_id: str
+    catalog_url: str
+
+
+def move_in(settings: Settings) -> Home:
+    """Make the folders that the service needs and read or make its name.
+
+    Writes to the disk. Raises UsageError where a folder cannot be written to.
+    """
+    folder = Path()
+    if settings.database_url is None or settings.instance_id is None:
+        folder = state_folder(os.environ)
+        prepare_state_folder(folder)
+    file = settings.catalog_file(folder)
+    if file is not None and file.parent != folder:
+        prepare_state_folder(file.parent)
+    return Home(instance_id(settings, folder), settings.catalog_url(folder))
+
+
+def catalog_url(settings: Settings) -> str:
+    """Where the catalog is or would be, password included; makes and reads nothing. Raises UsageError."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return settings.catalog_url(state_folder(os.environ))
+
+
+def broker_config(settings: Settings) -> BrokerConfig:
+    """How to reach the broker, for commands of their own connection. Raises UsageError."""
+    from file_watcher.publishing.broker import BrokerConfig
+
+    rabbitmq = settings.rabbitmq
+    return BrokerConfig(
+        url=rabbitmq.connection_url().get_secret_value(),
+        exchange=rabbitmq.exchange,
+        declare=rabbitmq.declare,
+        alternate_exchange=settings.watch.alternate_exchange,
+        ca_file=_text(rabbitmq.ca_file),
+        cert_file=_text(rabbitmq.cert_file),
+        key_file=_text(rabbitmq.key_file),
+    )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else os.fspath(path)

@@ -1,0 +1,160 @@
+"""`run`: watch, and publish every change, until a signal says stop.
+
+The main thread waits in the service; `fw-signals` listens for signals (see `signals`), and published events
+are shown on the publisher's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import structlog
+import typer
+
+from file_watcher.cli.endings import complain
+from file_watcher.cli.options import Given
+from file_watcher.cli.places import Home, move_in
+from file_watcher.cli.signals import Signals
+from file_watcher.errors import CatalogUnavailable, UsageError
+from file_watcher.model import OutboxMessage, display
+from file_watcher.ops.log import configure, is_terminal, wants_color
+from file_watcher.settings import Loaded, Settings
+
+log = structlog.get_logger(__name__)
+
+Format = Literal["console", "json"]
+
+
+def run(given: Given) -> int:
+    """Watch, and publish every change, until Ctrl-C or SIGTERM.
+
+    What happened while it did not run is found by comparing the disk with the catalog. SIGHUP compares
+    again. A second Ctrl-C ends it at once.
+    """
+    settings = given.load().settings
+    home = move_in(settings)
+    loaded = _with_runtime_settings(given, home)
+    settings = loaded.settings
+    log_format = configure(settings.log_level, settings.log_format, home.instance_id)
+    _tell_warnings(loaded.warnings, log_format)
+    if settings.watch.create_missing:
+        _make_missing(settings.roots)
+    return _serve(settings, home, log_format)
+
+
+def _serve(settings: Settings, home: Home, log_format: Format) -> int:
+    from file_watcher.processing.lease import ignore_lease_signals
+    from file_watcher.service import Service
+
+    stop = threading.Event()
+    service = Service(settings, home.instance_id, home.catalog_url, _teller(settings, log_format))
+    on_terminal = log_format == "console" and is_terminal(sys.stderr)
+
+    def end() -> None:
+        if on_terminal:
+            typer.echo("Stopping … (once more to stop at once)", err=True)
+        stop.set()
+
+    ignore_lease_signals()
+    if settings.watch.nice:
+        os.nice(settings.watch.nice)
+    with Signals(end, service.rescan):
+        if on_terminal:
+            _introduce(settings, home)
+        return service.run(stop)
+
+
+def _with_runtime_settings(given: Given, home: Home) -> Loaded:
+    """The settings, with what the catalog's database says of them where it can be read at once."""
+    from file_watcher.catalog.database import Database
+    from file_watcher.catalog.runtime_settings import settings_rows
+
+    database = Database(home.catalog_url)
+    if database.path is not None and not database.path.exists():
+        return given.load()
+    try:
+        database.open()
+        return given.load(settings_rows(database))
+    except CatalogUnavailable as exc:
+        log.warning("runtime_settings_not_read", reason=str(exc), effect="the other layers hold until a restart")
+        return given.load()
+    finally:
+        database.close()
+
+
+def _tell_warnings(warnings: Sequence[str], log_format: Format) -> None:
+    if log_format == "console":
+        complain(*(f"warning: {line}" for line in warnings))
+        return
+    for line in warnings:
+        log.warning("settings_warning", detail=line)
+
+
+def _make_missing(roots: Sequence[Path]) -> None:
+    for root in roots:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise UsageError(
+                f"The folder {display(os.fsencode(root))!r} cannot be made ({exc.strerror or exc}): make it, let"
+                " this user write to the folder above it, or set FILE_WATCH_CREATE_MISSING=false to wait for it"
+            ) from exc
+
+
+def _teller(settings: Settings, log_format: Format) -> Callable[[OutboxMessage], None]:
+    """What is done with each published message: a line for a person, or one for the log."""
+    if log_format == "json":
+        return _log_published
+    from file_watcher.ops.terminal import EventPrinter
+
+    roots = [os.fsencode(os.path.realpath(root)) for root in settings.roots]
+    printer = EventPrinter(sys.stdout, wants_color(sys.stdout), roots)
+    return lambda message: printer.event(message.body)
+
+
+def _log_published(message: OutboxMessage) -> None:
+    log.info(
+        "event_published",
+        event_type=message.event_type,
+        path=display(message.path),
+        old_path=None if message.old_path is None else display(message.old_path),
+        event_id=message.event_id,
+        library=message.library,
+    )
+
+
+def _introduce(settings: Settings, home: Home) -> None:
+    """Say what is watched and where things go, before the first line of the log."""
+    from file_watcher.catalog.database import Database
+
+    for line in introduction(settings, Database(home.catalog_url).shown):
+        typer.echo(line, err=True)
+
+
+def introduction(settings: Settings, catalog: str) -> list[str]:
+    """Three lines for the person who started us. Looks whether the roots are there."""
+    address = settings.rabbitmq.address()
+    roots = [
+        display(os.fsencode(root)) + ("" if root.is_dir() else " (not there yet: it is waited for)")
+        for root in settings.roots
+    ]
+    port = address.port or (5671 if address.tls else 5672)
+    listening = settings.http_addr
+    health = "No HTTP address is set" if listening is None else f"Health at http://{shown(listening)}/healthz"
+    return [
+        f"Watching {', '.join(roots)}" if settings.watch.enabled else "Watching nothing (FILE_WATCH_ENABLED=false)",
+        f"Events go to exchange {settings.rabbitmq.exchange} at {shown((address.host, port))}, vhost {address.vhost}",
+        f"Catalog in {catalog}",
+        f"{health}; Ctrl-C stops",
+    ]
+
+
+def shown(address: tuple[str, int]) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,269 @@
+"""What people's programs do to a library, at random but from a seed, on a real disk.
+
+Each method of `People` is one habit: a browser's download, a tagger's replace, an rsync, a copy, a tidy-up.
+They only use what such programs use (open, write, rename, link, …), so the kernel tells what it would tell.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import shutil
+import tarfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import mutagen.flac
+
+_NAMES = ("song", "take", "Über", "día 5", "naïve", "x" * 60, "a", "b", "c")
+_SUFFIXES = (".mp3", ".flac", ".wav", ".txt", ".MP3", ".ogg")
+
+
+class People:
+    """Random operations below `library`; `outside` is a folder on the same disk that nobody watches."""
+
+    def __init__(self, library: Path, outside: Path, flac: Path, seed: int) -> None:
+        self._library = library
+        self._outside = outside
+        self._flac = flac
+        self._random = random.Random(seed)
+        self.done: Counter[str] = Counter()
+        self._habits: list[Callable[[], None]] = [
+            *[self.write, self.replace, self.rename, self.move, self.download] * 3,
+            *[self.append, self.delete, self.edit_tags, self.rsync, self.overwrite_by_move, self.swap] * 2,
+            *[self.new_folder, self.copy_tree, self.untar, self.move_folder, self.remove_tree],
+            *[self.folder_out, self.folder_in, self.touch, self.chmod, self.hard_link, self.flicker],
+            *[self.recreate, self.change_case, self.go_deep, self.file_for_folder],
+        ]
+
+    def act(self) -> None:
+        """Do one thing."""
+        habit = self._random.choice(self._habits)
+        habit()
+        self.done[habit.__name__] += 1
+
+    def write(self) -> None:
+        """Create or overwrite in place."""
+        self._new_path().write_bytes(self._content())
+
+    def append(self) -> None:
+        """Append to a file, in two writes."""
+        if file := self._any_file():
+            with file.open("ab") as handle:
+                handle.write(self._content())
+                handle.flush()
+                handle.write(b"more")
+
+    def replace(self) -> None:
+        """Write a hidden temporary file and rename it over the old one."""
+        file = self._any_file() or self._new_path()
+        spare = file.with_name(f".{file.name}.tmp")
+        spare.write_bytes(self._content())
+        spare.replace(file)
+
+    def download(self) -> None:
+        """Grow a `.part` and rename it when it is complete."""
+        target = self._new_path()
+        part = target.with_name(target.name + ".part")
+        with part.open("wb") as handle:
+            for _ in range(3):
+                handle.write(self._content())
+                handle.flush()
+        part.replace(target)
+
+    def rsync(self) -> None:
+        """A temporary file with a dot, times set, then renamed."""
+        target = self._new_path()
+        spare = target.with_name(f".{target.name}.Xy12")
+        spare.write_bytes(self._content())
+        os.utime(spare, (1_600_000_000, 1_600_000_000))
+        spare.replace(target)
+
+    def edit_tags(self) -> None:
+        """Change a tag in place, with padding, as taggers do."""
+        target = self._new_path().with_suffix(".flac")
+        if not target.exists():
+            shutil.copyfile(self._flac, target)
+        try:
+            flac = mutagen.flac.FLAC(target)
+        except mutagen.MutagenError:
+            return
+        flac["title"] = f"Take {self._random.random()}"
+        flac.save()
+
+    def delete(self) -> None:
+        """Delete a file."""
+        if file := self._any_file():
+            file.unlink()
+
+    def rename(self) -> None:
+        """Rename within the folder."""
+        if file := self._any_file():
+            self._rename(file, file.with_name(self._name()))
+
+    def move(self) -> None:
+        """Move to another folder."""
+        if file := self._any_file():
+            self._rename(file, self._any_folder() / file.name)
+
+    def overwrite_by_move(self) -> None:
+        """Move a file over another one."""
+        first, second = self._any_file(), self._any_file()
+        if first and second and first != second:
+            self._rename(first, second)
+
+    def swap(self) -> None:
+        """Exchange two files through a third name."""
+        first, second = self._any_file(), self._any_file()
+        if first and second and first != second and not first.samefile(second):
+            spare = first.with_name(".swap")
+            first.rename(spare)
+            second.rename(first)
+            spare.rename(second)
+
+    def new_folder(self) -> None:
+        """A new folder with files in it at once."""
+        folder = self._new_folder()
+        for number in range(self._random.randint(1, 6)):
+            (folder / f"{number}.mp3").write_bytes(self._content())
+
+    def copy_tree(self) -> None:
+        """cp -r."""
+        source = self._any_folder()
+        if source != self._library and sum(1 for _ in source.rglob("*")) < 60:
+            target = self._new_folder() / "copy"
+            if not target.is_relative_to(source):
+                shutil.copytree(source, target)
+
+    def untar(self) -> None:
+        """Unpack an archive: old times, many files."""
+        memory = io.BytesIO()
+        with tarfile.open(fileobj=memory, mode="w") as archive:
+            for number in range(8):
+                content = self._content()
+                entry = tarfile.TarInfo(f"album/{number}.mp3")
+                entry.size, entry.mtime = len(content), 1_500_000_000 + number
+                archive.addfile(entry, io.BytesIO(content))
+        memory.seek(0)
+        with tarfile.open(fileobj=memory) as archive:
+            archive.extractall(self._any_folder(), filter="data")
+
+    def move_folder(self) -> None:
+        """Rename or move a whole folder."""
+        folder = self._any_folder()
+        parent = self._any_folder()
+        target = parent / f"moved {self._random.randint(0, 99)}"
+        if folder != self._library and not target.exists() and not parent.is_relative_to(folder):
+            folder.rename(target)
+
+    def folder_out(self) -> None:
+        """Move a folder out of the library."""
+        folder = self._any_folder()
+        target = self._outside / f"{self._random.randint(0, 10**9)}"
+        if folder != self._library:
+            folder.rename(target)
+
+    def folder_in(self) -> None:
+        """Move a folder that is full into the library."""
+        folders = [path for path in self._outside.iterdir() if path.is_dir()]
+        if folders:
+            source = self._random.choice(folders)
+            target = self._any_folder() / f"back {source.name}"
+            if not target.exists():
+                source.rename(target)
+
+    def remove_tree(self) -> None:
+        """rm -r."""
+        folder = self._any_folder()
+        if folder != self._library:
+            shutil.rmtree(folder)
+
+    def recreate(self) -> None:
+        """Delete a file and write another one of the same name at once."""
+        if file := self._any_file():
+            file.unlink()
+            file.write_bytes(self._content())
+
+    def touch(self) -> None:
+        """Set the times to now."""
+        if file := self._any_file():
+            os.utime(file)
+
+    def chmod(self) -> None:
+        """Change the mode."""
+        if file := self._any_file():
+            file.chmod(self._random.choice([0o600, 0o644, 0o640]))
+
+    def hard_link(self) -> None:
+        """Give a file a second name."""
+        file, target = self._any_file(), self._new_path()
+        if file and not target.exists():
+            os.link(file, target)
+
+    def flicker(self) -> None:
+        """A file that is gone before anybody looks."""
+        path = self._new_path()
+        if not path.exists():
+            path.write_bytes(self._content())
+            path.unlink()
+
+    def change_case(self) -> None:
+        """Rename to the same name in other letters."""
+        if file := self._any_file():
+            self._rename(file, file.with_name(file.name.swapcase()))
+
+    def go_deep(self) -> None:
+        """A file 25 levels deep."""
+        folder = self._library.joinpath(*(f"d{level}" for level in range(25)))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / self._name()).write_bytes(self._content())
+
+    def file_for_folder(self) -> None:
+        """A file where a folder was, or a folder where a file was."""
+        if self._random.random() < 0.5:
+            file = self._any_file()
+            if file:
+                file.unlink()
+                file.mkdir()
+                (file / "inside.mp3").write_bytes(self._content())
+            return
+        folder = self._any_folder()
+        if folder != self._library and folder.suffix.lower() in _SUFFIXES:
+            shutil.rmtree(folder)
+            folder.write_bytes(self._content())
+
+    def _rename(self, source: Path, target: Path) -> None:
+        if not target.is_dir():
+            source.replace(target)
+
+    def _content(self) -> bytes:
+        if self._random.random() < 0.1:
+            return self._random.choice([b"", b"always the same", b"twice the same"])
+        return self._random.randbytes(self._random.randint(1, 5000))
+
+    def _name(self) -> str:
+        return self._random.choice(_NAMES) + self._random.choice(_SUFFIXES)
+
+    def _new_path(self) -> Path:
+        path = self._any_folder() / self._name()
+        while path.is_dir():
+            path = path / self._name()
+        return path
+
+    def _new_folder(self) -> Path:
+        parent = self._any_folder()
+        while True:
+            folder = parent / f"folder {self._random.randint(0, 10**6)}"
+            if not folder.exists():
+                folder.mkdir()
+                return folder
+
+    def _any_folder(self) -> Path:
+        folders = sorted(path for path in self._library.rglob("*") if path.is_dir())
+        return self._random.choice([self._library, *folders])
+
+    def _any_file(self) -> Path | None:
+        files = sorted(path for path in self._library.rglob("*") if path.is_file())
+        return self._random.choice(files) if files else None
