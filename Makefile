@@ -66,6 +66,10 @@ format: $(DEVELOPMENT) ## format the sources and mend what ruff can mend safely
 bench: $(DEVELOPMENT) test-servers ## measure; never part of the tests (ARGS="…" for its options)
 	$(PY) -m tests.benchmarks $(ARGS)
 
+.PHONY: soak
+soak: $(DEVELOPMENT) test-servers ## the mirror test with many seeds, about half a minute each (MIRROR_SEEDS="1 2 …")
+	MIRROR_SEEDS="$${MIRROR_SEEDS:-$$(seq -s ' ' 1 20)}" $(PY) -m pytest tests/e2e/test_mirror.py -q
+
 .PHONY: lock
 lock: $(DEVELOPMENT) ## write the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	$(LOCK) pyproject.toml --output-file requirements.lock

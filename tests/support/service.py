@@ -89,6 +89,11 @@ class ServiceProcess:
             process.wait()
             raise AssertionError(f"the service did not stop:\n{self.tail()}") from None
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the process that runs."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
     def kill(self) -> None:
         """kill -9."""
         self.stop(signal.SIGKILL)
