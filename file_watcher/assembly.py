@@ -85,6 +85,9 @@ class _Sink:
         self._deciding = deciding
         self._scheduler = scheduler
 
+    def wait_for_room(self, timeout: float) -> bool:
+        return self._deciding.wait_for_room(timeout)
+
     def submit(self, ticket: Ticket, examination: Examination) -> None:
         self._deciding.submit(ticket, examination)
 

@@ -1,14 +1,17 @@
 """The desk: answers what commands ask of the running service, and keeps house.
 
-Owns the thread `fw-desk` (looks for requests ten times a second, beats the heart, prunes) and one short-lived
-thread `fw-answer` for each request that has to wait for something.
+Owns the thread `fw-desk` (looks for requests ten times a second, beats the heart, prunes) and one thread for
+each kind of request that has to wait for something, `fw-answer-sync` and `fw-answer-scan`. Requests that come
+while one is being worked on are answered together afterwards: however many are left behind by callers that
+lost patience, there are no more threads.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,10 +21,11 @@ from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.requests import Instances, Request, Requests
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
-from file_watcher.model import Source
+from file_watcher.model import Health, Library, Source
 from file_watcher.processing.deciding import DecidingStage
 from file_watcher.publishing.relay import Relay
 from file_watcher.watching.keeper import LibraryKeeper
+from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.schedule import Scheduler
 
 log = structlog.get_logger(__name__)
@@ -31,20 +35,20 @@ _BEAT_SECONDS: Final = 10.0
 _PRUNE_SECONDS: Final = 60.0
 _WAIT_SECONDS: Final = 0.5
 """How long one wait lasts before the desk asks again whether it is to stop."""
-
-
+_OUTAGE_SECONDS: Final = 1.0
+"""Between two tries while the database is away."""
+_STOPPING: Final = "the service stops"
 _DRAIN_SECONDS: Final = 3.0
 """How long the observers may take to pass on what the kernel told them; then the disk is asked instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeskConfig:
-    """`retention_seconds` and `retention_events` of what was published; `patience` in seconds, as the decider's."""
+    """`retention_seconds` and `retention_events` of what was published."""
 
     instance_id: str
     retention_seconds: float
     retention_events: int
-    patience: float = 30.0
 
 
 class Barrier:
@@ -78,12 +82,15 @@ class Barrier:
         return not self._scheduler.is_undecided(noticed_before, self._patience)
 
     def wait(self, should_stop: Callable[[], bool]) -> int | None:
-        """Wait; returns the last sequence that is confirmed, None where `should_stop` became true."""
+        """Wait; returns the last sequence that is confirmed, None where `should_stop` became true.
+
+        Raises CatalogUnavailable: then ask once more.
+        """
         while not self._keeper.is_scanned():
             if should_stop():
                 return None
             self._keeper.wait_until_scanned(_WAIT_SECONDS)
-        if not self._keeper.drain(_DRAIN_SECONDS) and not self._scan(should_stop):
+        if not self._scan(self._keeper.drain(_DRAIN_SECONDS), should_stop):
             return None
         noticed = time.monotonic()
         while not self.is_decided(noticed, _WAIT_SECONDS):
@@ -95,13 +102,27 @@ class Barrier:
                 return None
         return sequence
 
-    def _scan(self, should_stop: Callable[[], bool]) -> bool:
+    def _scan(self, libraries: Sequence[Library], should_stop: Callable[[], bool]) -> bool:
         """Where hints cannot tell, the disk does."""
-        for job in self._keeper.rescan(Source.SCAN):
-            while not job.finished.wait(_WAIT_SECONDS):
-                if should_stop():
-                    return False
-        return True
+        jobs = self._keeper.rescan(Source.SCAN, libraries)
+        return all(_is_finished(job, should_stop) for job in jobs)
+
+
+def _is_finished(job: ScanJob, should_stop: Callable[[], bool]) -> bool:
+    """Wait for a scan; False where `should_stop` became true."""
+    while not job.finished.wait(_WAIT_SECONDS):
+        if should_stop():
+            return False
+    return True
+
+
+@dataclass(slots=True)
+class _Rounds:
+    """When the desk does next what it does from time to time."""
+
+    is_open: bool = False
+    next_beat: float = 0.0
+    next_prune: float = 0.0
 
 
 class Desk:
@@ -129,86 +150,146 @@ class Desk:
         self._on_failure = on_failure
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._outage: str | None = None
+        self._waiting: Mapping[str, queue.SimpleQueue[Request | None]] = {
+            "sync": queue.SimpleQueue(),
+            "scan": queue.SimpleQueue(),
+        }
 
     def start(self) -> None:
         """Open the desk."""
-        self._threads.append(spawn("fw-desk", self._run, self._on_failure))
+        self._threads = [
+            spawn("fw-desk", self._run, self._on_failure),
+            spawn("fw-answer-sync", lambda: self._work_off("sync", self._sync), self._on_failure),
+            spawn("fw-answer-scan", lambda: self._work_off("scan", self._scan), self._on_failure),
+        ]
 
     def close(self) -> None:
         """Take no more requests; those that wait are answered as not done."""
         self._stop.set()
+        for waiting in self._waiting.values():
+            waiting.put(None)
 
     def join(self, deadline: Deadline) -> bool:
         """Wait for the threads."""
-        return join_all(list(self._threads), deadline)
+        return join_all(self._threads, deadline)
+
+    def health(self) -> Health:
+        """Whether the database answers; asked ten times a second, also while nothing is to be decided."""
+        if self._outage is not None:
+            return Health("database", ok=False, detail=self._outage)
+        return Health("database", ok=True, detail="The catalog answers.")
+
+    # -- the desk's thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        next_beat = next_prune = 0.0
-        is_open = False
+        rounds = _Rounds()
         while not self._stop.is_set():
-            now = time.monotonic()
             try:
-                if not is_open:
-                    self._requests.reopen_unfinished()
-                    is_open = True
-                if now >= next_beat:
-                    self._instances.beat(self._config.instance_id, self._detail())
-                    next_beat = now + _BEAT_SECONDS
-                if now >= next_prune:
-                    self._prune()
-                    next_prune = now + _PRUNE_SECONDS
-                for request in self._requests.take():
-                    self._answer_aside(request)
-            except CatalogUnavailable:
-                # The decider tells of the outage; requests wait in the database until it is back.
-                self._stop.wait(1.0)
-            self._stop.wait(_LOOK_SECONDS)
+                self._go_round(rounds, time.monotonic())
+            except CatalogUnavailable as exc:
+                self._note_outage(str(exc))
+                self._stop.wait(_OUTAGE_SECONDS)
+            else:
+                self._note_outage(None)
+                self._stop.wait(_LOOK_SECONDS)
+
+    def _go_round(self, rounds: _Rounds, now: float) -> None:
+        if not rounds.is_open:
+            self._requests.reopen_unfinished()
+            rounds.is_open = True
+        if now >= rounds.next_beat:
+            self._instances.beat(self._config.instance_id, self._detail())
+            rounds.next_beat = now + _BEAT_SECONDS
+        if now >= rounds.next_prune:
+            self._prune()
+            rounds.next_prune = now + _PRUNE_SECONDS
+        for request in self._requests.take():
+            self._distribute(request)
+
+    def _note_outage(self, reason: str | None) -> None:
+        if reason is not None and self._outage is None:
+            log.warning("desk_waits_for_database", reason=reason, effect="requests wait until it is back")
+        self._outage = reason
 
     def _prune(self) -> None:
         pruned = self._outbox.prune(self._config.retention_seconds, self._config.retention_events)
         if pruned:
             log.info("events_pruned", count=pruned)
 
-    def _answer_aside(self, request: Request) -> None:
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        self._threads.append(spawn("fw-answer", lambda: self._answer(request), self._on_failure))
+    def _distribute(self, request: Request) -> None:
+        """Answer at once what need not wait for anything but the database."""
+        if (waiting := self._waiting.get(request.kind)) is not None:
+            waiting.put(request)
+            return
+        problem = (
+            self._keeper.approve(str(request.arguments.get("library")))
+            if request.kind == "approve"
+            else f"this version cannot answer {request.kind!r}"
+        )
+        result = dict(request.arguments) if problem is None else {"error": problem}
+        self._answer([request], result, time.monotonic())
 
-    def _answer(self, request: Request) -> None:
-        began = time.monotonic()
-        try:
-            result = self._result_of(request)
-            failed = "error" in result
-            self._requests.finish(
-                request.id, {**result, "seconds": round(time.monotonic() - began, 3)}, failed=failed
-            )
-        except CatalogUnavailable as exc:
-            log.warning("request_not_answered", kind=request.kind, reason=str(exc))
+    # -- the threads that answer ---------------------------------------------------------------------
 
-    def _result_of(self, request: Request) -> dict[str, Any]:
-        match request.kind:
-            case "sync":
-                sequence = self._barrier.wait(self._stop.is_set)
-                return {"error": "the service stops"} if sequence is None else {"sequence": sequence}
-            case "scan":
-                return self._scan()
-            case "approve":
-                name = str(request.arguments.get("library"))
-                known = self._keeper.approve(name)
-                return {"library": name} if known else {"error": f"no watched library is named {name}"}
-        return {"error": f"this version cannot answer {request.kind!r}"}
+    def _work_off(self, kind: str, work: Callable[[], dict[str, Any]]) -> None:
+        """Do the work once for all requests that have come, then for those that came meanwhile."""
+        waiting = self._waiting[kind]
+        while (first := waiting.get()) is not None:
+            requests = [first, *_all_in(waiting)]
+            began = time.monotonic()
+            self._answer(requests, self._result_of(work), began)
+
+    def _result_of(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        while not self._stop.is_set():
+            try:
+                return work()
+            except CatalogUnavailable as exc:
+                self._note_outage(str(exc))
+                self._stop.wait(_OUTAGE_SECONDS)
+        return {"error": _STOPPING}
+
+    def _answer(self, requests: Sequence[Request], result: dict[str, Any], began: float) -> None:
+        """Write the answers down; while the database is away they are kept, but not beyond the stop."""
+        result = {**result, "seconds": round(time.monotonic() - began, 3)}
+        for request in requests:
+            while True:
+                try:
+                    self._requests.finish(request.id, result, failed="error" in result)
+                except CatalogUnavailable as exc:
+                    if not self._stop.wait(_OUTAGE_SECONDS):
+                        continue
+                    log.warning("request_not_answered", kind=request.kind, reason=str(exc))
+                break
+
+    def _sync(self) -> dict[str, Any]:
+        sequence = self._barrier.wait(self._stop.is_set)
+        return {"error": _STOPPING} if sequence is None else {"sequence": sequence}
 
     def _scan(self) -> dict[str, Any]:
         jobs = self._keeper.rescan(Source.RESCAN)
-        for job in jobs:
-            while not job.finished.wait(_WAIT_SECONDS):
-                if self._stop.is_set():
-                    return {"error": "the service stops"}
+        if not all(_is_finished(job, self._stop.is_set) for job in jobs):
+            return {"error": _STOPPING}
         reports = [job.report for job in jobs if job.report is not None]
         return {
-            "libraries": len(jobs),
+            "libraries": len(reports),
             "files": sum(report.files for report in reports),
             "new": sum(report.new for report in reports),
             "changed": sum(report.changed for report in reports),
             "missing": sum(report.missing for report in reports),
             "unlisted": sum(len(report.unlisted) for report in reports),
         }
+
+
+def _all_in(waiting: queue.SimpleQueue[Request | None]) -> list[Request]:
+    """What waits in the queue now; its end stays in it."""
+    taken: list[Request] = []
+    while True:
+        try:
+            request = waiting.get_nowait()
+        except queue.Empty:
+            return taken
+        if request is None:
+            waiting.put(None)
+            return taken
+        taken.append(request)

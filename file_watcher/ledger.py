@@ -18,7 +18,7 @@ from file_watcher.model import FileEvent, FileRecord, Library, Notice, uuid7
 from file_watcher.processing.view import RowChanges
 from file_watcher.publishing.message import encode_event, encode_notice, routing_key
 from file_watcher.telemetry import Telemetry
-from file_watcher.watching.keeper import RememberedRoot
+from file_watcher.watching.memory import RememberedRoot
 from file_watcher.watching.sight import RootIdentity
 
 EVENTS: Final = "file_events"

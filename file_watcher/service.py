@@ -28,7 +28,7 @@ from file_watcher.model import Health, OutboxMessage, Source
 from file_watcher.ops.health import HealthServer
 from file_watcher.ops.metrics import Metrics
 from file_watcher.ops.pages import HealthReport
-from file_watcher.settings import Settings
+from file_watcher.settings import FileWatchSettings, Settings
 from file_watcher.version import VERSION
 
 log = structlog.get_logger(__name__)
@@ -37,6 +37,8 @@ STOP_SECONDS: Final = 4.5
 """A stop must be over within 5 s, whatever a disk or a server does (SPEC section 6)."""
 _FIRST_RETRY: Final = 0.2
 _LONGEST_RETRY: Final = 10.0
+_NOT_YET: Final = ("idle_timeout", "emit_chmod", "priority_patterns", "max_watches", "outbox_limit")
+"""Settings that are read and checked, but that nothing heeds yet."""
 
 
 class Service:
@@ -87,6 +89,7 @@ class Service:
     def _serve(self, parts: Parts) -> None:
         """Downstream first, so that nothing waits for a part that is not there yet; then wait."""
         self._parts = parts
+        self._warn_of_settings_without_effect()
         for stage in (parts.publisher, parts.relay, parts.deciding, parts.tags, parts.pool, parts.scheduler):
             stage.start()
         parts.scans.start()
@@ -177,6 +180,15 @@ class Service:
         self._failed = thread
         self._stop.set()
 
+    def _warn_of_settings_without_effect(self) -> None:
+        """Better a word than a setting that silently does nothing."""
+        watch, default = self._settings.watch, FileWatchSettings()
+        for name in _NOT_YET:
+            if getattr(watch, name) != getattr(default, name):
+                log.warning(
+                    "setting_without_effect", setting=f"file_watch.{name}", effect="none in this version"
+                )
+
     def _detail(self) -> Mapping[str, Any]:
         """What the heartbeat tells about this instance."""
         address = self._http.address if self._http is not None else None
@@ -202,7 +214,8 @@ class Service:
     def _database_health(self) -> Health:
         if self._outage is not None or self._parts is None:
             return Health("database", ok=False, detail=self._outage or "The catalog is being opened.")
-        return self._parts.deciding.health()
+        healths = (self._parts.deciding.health(), self._parts.desk.health())
+        return next((health for health in healths if not health.ok), healths[0])
 
     def _broker_health(self) -> Health:
         if self._parts is None:

@@ -50,7 +50,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options_of_all(
     *,
-    version: Annotated[  # noqa: ARG001 - its callback does the work
+    version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,

@@ -93,7 +93,9 @@ def find_running(database: Database, settings: Settings) -> Running:
     candidates = here if len(live) > 1 and len(here) == 1 else live
     if len(candidates) > 1:
         names = ", ".join(instance.instance_id for instance in candidates)
-        raise UsageError(f"Several services work with {database.shown}: say which with --instance-id ({names})")
+        raise UsageError(
+            f"Several services work with {database.shown}: say which with --instance-id ({names})"
+        )
     if not candidates:
         who = f"service {settings.instance_id}" if settings.instance_id else "service"
         raise NoService(f"No {who} runs with the catalog {database.shown}; {_START_IT}")
@@ -116,4 +118,3 @@ def _owner_of(database: Database, live: list[Instance]) -> Running:
     # Whatever it is called: a SQLite catalog has one owner.
     instance = live[0] if live else None
     return Running(None, instance, instance.instance_id if instance else f"process {pid}")
-

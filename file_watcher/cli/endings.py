@@ -69,10 +69,8 @@ def complain(*problems: str) -> None:
 
 def _forget_stdout() -> None:
     """Let the interpreter's last flush go nowhere, instead of into the pipe that is closed."""
-    try:
-        descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):
-        return  # a test's stream; nothing is flushed into a pipe
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+    stdout = sys.__stdout__
+    if stdout is not None and sys.stdout is stdout:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stdout.fileno())
+        os.close(nowhere)

@@ -58,8 +58,8 @@ WHERE: Final = frozenset(
 class Given:
     """What was given on the command line, by `OptionInfo.key`; None or missing where it was not."""
 
-    options: Mapping[str, object] = MappingProxyType({})
-    config_file: Path | None = None
+    options: Mapping[str, object]
+    config_file: Path | None
 
     def load(self, database: Mapping[str, str] = MappingProxyType({})) -> Loaded:
         """The settings out of all layers. Blocks as `settings.load` does; raises UsageError."""
@@ -75,14 +75,16 @@ def with_settings(
     told in words (see `endings`).
     """
 
+    settings = [info for info in option_table() if info.key in keys]
+
     def decorate(command: Callable[Concatenate[Given, P], int]) -> Callable[..., None]:
         def entry(**values: Any) -> None:
             config_file = values.pop("config")
-            options = {key: _one_or_all(values.pop(key)) for key in keys}
+            options = {info.key: _one_or_all(values.pop(info.key)) for info in settings}
             with ended() as ending:
-                ending.code = command(Given(options, config_file), **values)  # type: ignore[call-arg, arg-type]
+                ending.code = command(Given(options, config_file), **values)  # type: ignore[call-arg]
 
-        _dress(entry, command, [info for info in option_table() if info.key in keys])
+        _dress(entry, command, settings)
         return entry
 
     return decorate
@@ -122,8 +124,7 @@ def _parameter(info: OptionInfo) -> inspect.Parameter:
         None,
         info.option,
         metavar=_metavar(info),
-        help=f"{info.help}. `{info.environment[0]}`",
-        show_default=info.default or False,
+        help=_help(info),
         rich_help_panel=panel_of(info),
     )
     # A list that is given twice is one list: silently using the last would leave a folder unwatched.
@@ -131,15 +132,22 @@ def _parameter(info: OptionInfo) -> inspect.Parameter:
 
 
 def _keyword(name: str, option: object, annotation: object) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation
-    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
+
+
+def _help(info: OptionInfo) -> str:
+    """What it does, its variable, and its default as a person would write it."""
+    default = info.default.replace(",", ", ")  # so that a long list can be broken into lines
+    # What has blanks is words about the default, not a value to type.
+    shown = f"`{default}`" if " " not in info.default else info.default
+    choices = f" ({info.accepts})" if info.kind == "choice" else ""
+    return f"{info.help}{choices}. `{info.environment[0]}`" + (f", else {shown}" if default else "")
 
 
 def _metavar(info: OptionInfo) -> str:
-    if info.kind == "choice":
-        return "|".join(word.strip(" ,") for word in info.accepts.replace(" or ", ", ").split(", "))
-    return {"boolean": "true|false", "secret": "TEXT", "address": "HOST:PORT"}.get(info.kind, info.kind.upper())
+    """Short, since a wide one leaves no room for the help on 80 columns."""
+    named = {"boolean": "true|false", "secret": "TEXT", "address": "HOST:PORT", "choice": "WORD"}
+    return named.get(info.kind, info.kind.upper())
 
 
 def _one_or_all(value: Any) -> object:

@@ -43,6 +43,24 @@ def catalog_url(settings: Settings) -> str:
     return settings.catalog_url(state_folder(os.environ))
 
 
+def runtime_rows(url: str) -> dict[str, str]:
+    """The settings that the catalog's database holds; none where there is no catalog yet.
+
+    Blocks for seconds where a server does not answer. Raises CatalogUnavailable or CatalogError.
+    """
+    from file_watcher.catalog.database import Database
+    from file_watcher.catalog.runtime_settings import settings_rows
+
+    database = Database(url)
+    if database.path is not None and not database.path.exists():
+        return {}  # opening would make the file
+    try:
+        database.open()
+        return settings_rows(database)
+    finally:
+        database.close()
+
+
 def broker_config(settings: Settings) -> BrokerConfig:
     """How to reach the broker, for commands of their own connection. Raises UsageError."""
     from file_watcher.publishing.broker import BrokerConfig

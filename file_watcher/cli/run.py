@@ -16,9 +16,10 @@ from typing import Literal
 import structlog
 import typer
 
+from file_watcher.cli.addresses import shown
 from file_watcher.cli.endings import complain
 from file_watcher.cli.options import Given
-from file_watcher.cli.places import Home, move_in
+from file_watcher.cli.places import Home, move_in, runtime_rows
 from file_watcher.cli.signals import Signals
 from file_watcher.errors import CatalogUnavailable, UsageError
 from file_watcher.model import OutboxMessage, display
@@ -56,9 +57,9 @@ def _serve(settings: Settings, home: Home, log_format: Format) -> int:
     on_terminal = log_format == "console" and is_terminal(sys.stderr)
 
     def end() -> None:
+        stop.set()
         if on_terminal:
             typer.echo("Stopping … (once more to stop at once)", err=True)
-        stop.set()
 
     ignore_lease_signals()
     if settings.watch.nice:
@@ -71,20 +72,13 @@ def _serve(settings: Settings, home: Home, log_format: Format) -> int:
 
 def _with_runtime_settings(given: Given, home: Home) -> Loaded:
     """The settings, with what the catalog's database says of them where it can be read at once."""
-    from file_watcher.catalog.database import Database
-    from file_watcher.catalog.runtime_settings import settings_rows
-
-    database = Database(home.catalog_url)
-    if database.path is not None and not database.path.exists():
-        return given.load()
     try:
-        database.open()
-        return given.load(settings_rows(database))
+        return given.load(runtime_rows(home.catalog_url))
     except CatalogUnavailable as exc:
-        log.warning("runtime_settings_not_read", reason=str(exc), effect="the other layers hold until a restart")
+        log.warning(
+            "runtime_settings_not_read", reason=str(exc), effect="the other layers hold until a restart"
+        )
         return given.load()
-    finally:
-        database.close()
 
 
 def _tell_warnings(warnings: Sequence[str], log_format: Format) -> None:
@@ -147,14 +141,10 @@ def introduction(settings: Settings, catalog: str) -> list[str]:
     listening = settings.http_addr
     health = "No HTTP address is set" if listening is None else f"Health at http://{shown(listening)}/healthz"
     return [
-        f"Watching {', '.join(roots)}" if settings.watch.enabled else "Watching nothing (FILE_WATCH_ENABLED=false)",
+        f"Watching {', '.join(roots)}"
+        if settings.watch.enabled
+        else "Watching nothing (FILE_WATCH_ENABLED=false)",
         f"Events go to exchange {settings.rabbitmq.exchange} at {shown((address.host, port))}, vhost {address.vhost}",
         f"Catalog in {catalog}",
         f"{health}; Ctrl-C stops",
     ]
-
-
-def shown(address: tuple[str, int]) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -14,9 +14,13 @@ import socket
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
+
+import structlog
 
 from file_watcher.lifecycle import Deadline, join_all, spawn
+
+log = structlog.get_logger(__name__)
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 _LEAVE: Final = b"\0"
@@ -39,9 +43,9 @@ class Signals:
         self._ends: tuple[socket.socket, socket.socket] | None = None
         self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> Signals:
+    def __enter__(self) -> Self:
         reader, writer = self._ends = socket.socketpair()
-        writer.setblocking(False)
+        writer.settimeout(0)
         self._wakeup_before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         handled = (*_ENDING, signal.SIGHUP) if self._on_hangup else _ENDING
         self._before = {number: signal.signal(number, _heard_elsewhere) for number in handled}
@@ -59,7 +63,7 @@ class Signals:
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup_before)
         reader, writer = self._ends
-        writer.setblocking(True)
+        writer.settimeout(None)
         writer.send(_LEAVE)
         join_all(self._threads, Deadline(1.0))
         reader.close()
@@ -67,11 +71,17 @@ class Signals:
 
     def _listen(self, reader: socket.socket) -> None:
         while (heard := reader.recv(1)) != _LEAVE:
-            number = heard[0]
-            if number in _ENDING:
-                self._end(number)
-            elif number == signal.SIGHUP and self._on_hangup is not None:
-                self._on_hangup()
+            try:
+                self._obey(heard[0])
+            except Exception:
+                # The next signal must still be heard: it may be the one that ends us.
+                log.exception("signal_not_obeyed", signal=heard[0])
+
+    def _obey(self, number: int) -> None:
+        if number in _ENDING:
+            self._end(number)
+        elif number == signal.SIGHUP and self._on_hangup is not None:
+            self._on_hangup()
 
     def _end(self, number: int) -> None:
         if self._stopping:

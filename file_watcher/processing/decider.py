@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from file_watcher.model import GONE, FileEvent, FileRecord, FileStat, Library, Observation, Sight
+from file_watcher.model import GONE, FileEvent, FileRecord, FileStat, Library, Observation, Sight, Source
+from file_watcher.processing.decision import Clock, Decision, Pending
 from file_watcher.processing.evidence import folders_above
-from file_watcher.processing.reconcile import Clock, Decision, Pending, Round
+from file_watcher.processing.reconcile import Round
 from file_watcher.processing.view import CatalogView, RowChanges
 
 
@@ -64,6 +65,8 @@ class Outcome:
     decision: Decision = field(default_factory=Decision)
     held: list[Observation] = field(default_factory=list)
     """New observations that the decider keeps until a later step."""
+    missed: int = 0
+    """Changes that were told and that only a periodic rescan had found."""
 
 
 class Decider:
@@ -109,7 +112,10 @@ class Decider:
         decision = self._decide(pending)
         if decision.rows != RowChanges() or decision.events:
             self._ledger.record(decision.rows, decision.events)
-        return self._remember(decision, observations)
+        outcome = self._remember(decision, observations)
+        rescanned = {each.observation.path for each in pending if each.observation.source is Source.RESCAN}
+        outcome.missed = sum(event.path in rescanned for event in decision.events)
+        return outcome
 
     def _deadline(self, pending: Pending) -> float:
         return pending.since + self._config.move_window
@@ -146,7 +152,8 @@ class Decider:
         decision = rounds.decide(known)
         if not all(self._eye.is_verified(library) for library, was in trusted.items() if was):
             return Decision(unknown=[each.observation for each in pending])
-        # A library that is not verified is scanned when it is back: nothing of it needs to be remembered.
+        # A library whose root is not the one that was opened is scanned when it is back: nothing of it
+        # needs to be remembered.
         decision.settled.extend(unseen)
         return decision
 

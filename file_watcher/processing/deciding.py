@@ -89,7 +89,8 @@ class DecidingStage:
         self._on_committed = on_committed
         self._telemetry = telemetry
         self._on_failure = on_failure
-        self._inbox: queue.Queue[tuple[Ticket, Examination]] = queue.Queue(2 * config.batch_size)
+        self._inbox: queue.SimpleQueue[tuple[Ticket, Examination] | None] = queue.SimpleQueue()
+        self._room = threading.Condition()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._oldest_held: float | None = None
@@ -103,22 +104,22 @@ class DecidingStage:
     def close(self) -> None:
         """Decide what is in hand and end."""
         self._stop.set()
+        self._inbox.put(None)
 
     def join(self, deadline: Deadline) -> bool:
         """Wait for the thread."""
         return join_all([self._thread] if self._thread else [], deadline)
 
     def submit(self, ticket: Ticket, examination: Examination) -> None:
-        """Hand over an examination; blocks while the decider is behind, and forgets it once closing.
+        """Hand over an examination. Never blocks: ask `wait_for_room` before work is begun."""
+        self._inbox.put((ticket, examination))
 
-        What is forgotten is found again by the next start's scan.
-        """
-        while not self._stop.is_set():
-            try:
-                self._inbox.put((ticket, examination), timeout=0.2)
-            except queue.Full:
-                continue
-            return
+    def wait_for_room(self, timeout: float) -> bool:
+        """Wait while the decider is behind by more than two batches; False after `timeout` seconds."""
+        if self._has_room():
+            return True
+        with self._room:
+            return self._room.wait_for(self._has_room, timeout)
 
     def holds_since_before(self, noticed: float) -> bool:
         """Whether an observation from before that monotonic time is held. Ask after the scheduler."""
@@ -140,6 +141,9 @@ class DecidingStage:
             return Health("database", ok=False, detail=self._outage)
         return Health("database", ok=True, detail="The catalog takes decisions.")
 
+    def _has_room(self) -> bool:
+        return self._inbox.qsize() < 2 * self._config.batch_size
+
     def _run(self) -> None:
         while not self._stop.is_set() or not self._inbox.empty():
             batch = self._gather()
@@ -148,14 +152,16 @@ class DecidingStage:
 
     def _gather(self) -> list[tuple[Ticket, Examination]]:
         """What has come; waits for the first one until something held may be due."""
-        batch: list[tuple[Ticket, Examination]] = []
+        taken: list[tuple[Ticket, Examination] | None] = []
         try:
-            batch.append(self._inbox.get(timeout=self._patience()))
-            while len(batch) < self._config.batch_size:
-                batch.append(self._inbox.get_nowait())
+            taken.append(self._inbox.get(timeout=self._patience()))
+            while len(taken) < self._config.batch_size:
+                taken.append(self._inbox.get_nowait())
         except queue.Empty:
             pass
-        return batch
+        with self._room:
+            self._room.notify_all()
+        return [each for each in taken if each is not None]
 
     def _patience(self) -> float:
         deadline = self._decider.next_deadline()
@@ -208,27 +214,16 @@ class DecidingStage:
             log.info("database_back")
 
     def _pass_on(self, outcome: Outcome, batch: Sequence[tuple[Ticket, Examination]]) -> None:
-        """Tell the scheduler before the ticket is done, so that nothing seems finished in between."""
+        """Tell the scheduler before a ticket is done or a held one forgotten: nothing seems finished in between."""
         decision = outcome.decision
-        self._oldest_held = self._decider.oldest_noticed()
         if decision.events:
             self._on_committed()
         if decision.unchanged:
             self._telemetry.unchanged(decision.unchanged)
-        for seen, must_hash in decision.again:
-            self._feedback.look_at(
-                seen.path,
-                seen.library,
-                Source.RECHECK,
-                must_hash=must_hash,
-                noticed=seen.noticed,
-                moved_from=seen.moved_from,
-            )
-        for path in decision.look_at:
-            self._look_at(path, None)
-        for ticket, examination in batch:
-            for path in examination.other_links:
-                self._look_at(path, ticket.noticed)
+        if outcome.missed:
+            self._telemetry.missed(outcome.missed)
+        self._look_again(outcome, batch)
+        self._oldest_held = self._decider.oldest_noticed()
         growing = {event.path for event in decision.events if event.growing}
         for ticket, examination in batch:
             self._feedback.done(
@@ -237,6 +232,25 @@ class DecidingStage:
         self._make_sure(outcome)
         with self._decided:
             self._decided.notify_all()
+
+    def _look_again(self, outcome: Outcome, batch: Sequence[tuple[Ticket, Examination]]) -> None:
+        for seen, must_hash in outcome.decision.again:
+            self._feedback.look_at(
+                seen.path,
+                seen.library,
+                Source.RECHECK,
+                must_hash=must_hash,
+                noticed=seen.noticed,
+                moved_from=seen.moved_from,
+            )
+        # What the round came across may have happened as early as anything that it was made of.
+        held = [] if self._oldest_held is None else [self._oldest_held]
+        earliest = min([ticket.noticed for ticket, _ in batch] + held, default=None)
+        for path in outcome.decision.look_at:
+            self._look_at(path, earliest)
+        for ticket, examination in batch:
+            for path in examination.other_links:
+                self._look_at(path, ticket.noticed)
 
     def _look_at(self, path: bytes, noticed: float | None) -> None:
         if library := self._library_of(path):

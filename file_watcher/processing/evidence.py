@@ -45,7 +45,8 @@ def prove_by_inode(seen: Observation, stat: FileStat, row: FileRecord) -> Claim 
     same_content = told and seen.fingerprint == row.fingerprint and seen.fingerprint is not None
     if same_content and stat.size == row.stat.size and (cookie or stat.size > 0):
         return Claim(seen, stat, row, evidence, carried=False, content_changed=False)
-    if cookie and (seen.fingerprint is not None or seen.growing):
+    was_examined = seen.fingerprint is not None or seen.growing or seen.error is not None
+    if was_examined and (cookie or row.stat == stat):
         return Claim(seen, stat, row, evidence, carried=False, content_changed=True)
     return None
 

@@ -92,7 +92,8 @@ class Examiner:
         rows = self._at.find(ticket.path, sight.inode)
         links = self._links(ticket, sight, rows)
         if not ticket.must_hash and not self._must_read(ticket, sight, rows):
-            return Examination(_observation(ticket, sight), other_links=links)
+            keep = self._keep_watching(ticket)
+            return Examination(_observation(ticket, sight), None, 0.0, keep, links)
         is_open = self._at.is_open_for_writing(ticket.path)
         judged = verdict(self._config, ticket, sight, is_open, now)
         if judged is Verdict.WAIT:
@@ -120,6 +121,11 @@ class Examiner:
         if ticket.closed:
             return True
         return not any(may_stay_unread(row, sight, ticket.moved_from, ticket.path) for row in rows)
+
+    def _keep_watching(self, ticket: Ticket) -> float | None:
+        """What is looked at without a hint may be known to be open: its next growth raises no hint either."""
+        is_open = ticket.source is Source.RECHECK and self._at.is_open_for_writing(ticket.path)
+        return self._config.max_wait if is_open else None
 
     def _read(
         self, ticket: Ticket, sight: FileStat, links: tuple[bytes, ...], keep_watching_after: float | None

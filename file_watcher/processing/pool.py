@@ -1,7 +1,8 @@
 """The worker pool: a bounded queue of tickets, drained by threads that look, settle and hash.
 
 Owns the threads `fw-hash-1` … `fw-hash-N`. Tags are read elsewhere at the same time; an examination is
-handed on when both are there, so that no thread waits for tags.
+handed on when both are there, so that no thread waits for tags. While the decider is behind no new file is
+begun, so that it need not be waited for by anybody who hands on: the tag reader's thread may not be held up.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ import structlog
 
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
-from file_watcher.model import FileStat, Metadata, Ticket, display
+from file_watcher.model import UNKNOWN, FileStat, Metadata, Observation, Ticket, display
 from file_watcher.processing.examine import Examination, MetadataFuture
 from file_watcher.processing.fingerprint import Interrupted
+from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
 from file_watcher.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
 _CATALOG_PAUSE: Final = 1.0
 """Seconds until a path is looked at again whose row could not be read."""
-_ERROR_PAUSE: Final = 30.0
-"""Seconds until a path is looked at again whose examination failed unexpectedly."""
+_LOOK_SECONDS: Final = 0.2
+"""How long one wait lasts before a worker asks again whether it is to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,13 @@ class PoolConfig:
 
 
 class Sink(Protocol):
-    """Where examinations go."""
+    """Where examinations go. None of the calls but `wait_for_room` may block."""
+
+    def wait_for_room(self, timeout: float) -> bool:
+        """Wait while too much is undecided; False after so many seconds."""
 
     def submit(self, ticket: Ticket, examination: Examination) -> None:
-        """Take a finished examination. May block while the decider is behind."""
+        """Take a finished examination."""
 
     def again(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
         """The path is to be looked at once more after so many seconds."""
@@ -108,16 +113,17 @@ class WorkerPool:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            try:
-                ticket = self._tickets.get(timeout=0.2)
-            except queue.Empty:
+            if not self._sink.wait_for_room(_LOOK_SECONDS) or not self._slots.acquire(timeout=_LOOK_SECONDS):
                 continue
-            while not self._slots.acquire(timeout=0.2):
-                if self._stop.is_set():
-                    return
+            try:
+                ticket = self._tickets.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                self._slots.release()
+                continue
             self._work_on(ticket)
 
     def _work_on(self, ticket: Ticket) -> None:
+        """Examine the ticket; its slot is free again when the examination was handed on."""
         try:
             examination = self._examine(ticket, time.monotonic())
         except Interrupted:
@@ -129,13 +135,9 @@ class WorkerPool:
             # One file's surprise must not cost the others their worker.
             log.exception("examination_failed", path=display(ticket.path))
             self._telemetry.error("hash")
-            self._put_off(ticket, None, _ERROR_PAUSE)
+            self._deliver(ticket, _cannot_tell(ticket))
         else:
             self._pass_on(ticket, examination)
-
-    def _put_off(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
-        self._slots.release()
-        self._sink.again(ticket, stat, after)
 
     def _pass_on(self, ticket: Ticket, examination: Examination) -> None:
         if examination.observation is None:
@@ -143,24 +145,51 @@ class WorkerPool:
         elif examination.tags is None:
             self._deliver(ticket, examination)
         else:
+            observation = examination.observation
             examination.tags.add_done_callback(
-                lambda tags: self._deliver(ticket, self._with_tags(examination, tags))
+                lambda tags: self._take_tags(ticket, examination, observation, tags)
             )
 
-    def _with_tags(self, examination: Examination, tags: MetadataFuture) -> Examination:
+    def _take_tags(
+        self, ticket: Ticket, examination: Examination, observation: Observation, tags: MetadataFuture
+    ) -> None:
+        """Called by whoever resolved the future; what escaped here would be swallowed there."""
         metadata: Metadata | None
-        if tags.cancelled() or (error := tags.exception()) is not None:
-            self._telemetry.error("tags")
-            metadata = {"error": "tags could not be read" if tags.cancelled() else str(error)}
-        else:
+        try:
             metadata = tags.result()
-            if metadata is not None and metadata.get("error"):
+        except FileChanged:
+            self._put_off(ticket, None, 0.0)
+            return
+        except TagReaderClosed:
+            # The service stops. Without its tags the file would be told wrongly, and never be read again.
+            self._slots.release()
+            return
+        except Exception as exc:
+            if not isinstance(exc, TagsUnavailable):
+                log.exception("tags_failed", path=display(ticket.path))
                 self._telemetry.error("tags")
-        assert examination.observation is not None
-        return replace(
-            examination, observation=replace(examination.observation, metadata=metadata), tags=None
-        )
+            metadata = {"error": str(exc) or repr(exc)}
+        told = replace(observation, metadata=metadata)
+        self._deliver(ticket, replace(examination, observation=told, tags=None))
+
+    def _put_off(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
+        self._slots.release()
+        self._sink.again(ticket, stat, after)
 
     def _deliver(self, ticket: Ticket, examination: Examination) -> None:
         self._slots.release()
         self._sink.submit(ticket, examination)
+
+
+def _cannot_tell(ticket: Ticket) -> Examination:
+    """Nothing is decided, nobody waits for it, and it is looked at again later."""
+    return Examination(
+        Observation(
+            ticket.path,
+            ticket.library,
+            UNKNOWN,
+            source=ticket.source,
+            noticed=ticket.noticed,
+            changed_ns=ticket.changed_ns,
+        )
+    )

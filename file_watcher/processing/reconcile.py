@@ -14,76 +14,25 @@ same state of the disk in other words.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
 from file_watcher.model import (
     GONE,
     UNKNOWN,
     EventType,
-    Evidence,
-    FileEvent,
     FileRecord,
     FileStat,
     Fingerprint,
-    Library,
     Metadata,
     Observation,
-    Previous,
-    Sight,
 )
-from file_watcher.processing.evidence import Claim, folder_of, folders_above, name_of, prove_by_inode
-from file_watcher.processing.view import CatalogView, RowChanges
+from file_watcher.processing.claims import ClaimFinder
+from file_watcher.processing.decision import Clock, Decision, Look, Pending
+from file_watcher.processing.evidence import Claim, folder_of, folders_above
+from file_watcher.processing.view import CatalogView
 
 CONTENT = ("content",)
-
-Rivals = Counter[tuple[int, Fingerprint | None]]
-"""How many files without a row were seen, by size and hashes."""
-
-
-class Clock(Protocol):
-    """What a round needs to stamp events: wall-clock nanoseconds and fresh identifiers."""
-
-    def now_ns(self) -> int:
-        """Nanoseconds since the epoch."""
-
-    def new_id(self) -> str:
-        """A fresh UUIDv7."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """An observation that waits for its decision since `since` (monotonic seconds).
-
-    `expired` means that it has waited long enough: it is decided with what is known.
-    """
-
-    observation: Observation
-    since: float
-    expired: bool = False
-
-
-@dataclass(slots=True)
-class Decision:
-    """What one round decided: `rows` and `events` belong in one commit. Every observation is in one of
-    `held`, `again`, `settled` and `unknown`."""
-
-    events: list[FileEvent] = field(default_factory=list)
-    rows: RowChanges = field(default_factory=RowChanges)
-    held: list[Pending] = field(default_factory=list)
-    again: list[tuple[Observation, bool]] = field(default_factory=list)
-    """To be observed anew; True where the content must be read."""
-    settled: list[Observation] = field(default_factory=list)
-    unknown: list[Observation] = field(default_factory=list)
-    """Could not be told: nothing was decided; look again later."""
-    recheck: list[FileRecord] = field(default_factory=list)
-    """Rows whose hashes were carried or may be stale: to be hashed once more in the background."""
-    look_at: list[bytes] = field(default_factory=list)
-    """Paths that the round found to have changed and that nobody may have hinted at."""
-    unchanged: int = 0
-    """Files whose stat differed and whose content did not: no message."""
 
 
 class Round:
@@ -92,7 +41,7 @@ class Round:
     def __init__(
         self,
         view: CatalogView,
-        look: Callable[[bytes, Library | None], Sight],
+        look: Look,
         clock: Clock,
         granularity_ns: int = 20_000_000,
         unmatched: Callable[[bytes], bool] = lambda _path: False,
@@ -114,7 +63,10 @@ class Round:
     def decide(self, pending: Sequence[Pending]) -> Decision:
         """Decide everything that can be decided now."""
         self._look_again(pending)
-        self._find_claims()
+        self._claims = ClaimFinder(self._view, self._look).find(
+            (waiting.observation, stat) for waiting, stat in self._seen.values()
+        )
+        self._claimed = {claim.row.file_id: path for path, claim in self._claims.items()}
         self._tell_expired()
         self._tell_moves()
         for path, (waiting, stat) in self._seen.items():
@@ -146,55 +98,6 @@ class Round:
                 self._gone[seen.path] = waiting
 
     # -- moves ---------------------------------------------------------------------------------------
-
-    def _find_claims(self) -> None:
-        rivals = Counter(
-            (stat.size, waiting.observation.fingerprint)
-            for path, (waiting, stat) in self._seen.items()
-            if self._view.at(path) is None
-        )
-        claims = [
-            claim
-            for waiting, stat in self._seen.values()
-            for claim in self._possible_claims(waiting.observation, stat, rivals)
-        ]
-        for claim in sorted(claims, key=lambda each: (each.strength, each.observation.path)):
-            path = claim.observation.path
-            if path not in self._claims and claim.row.file_id not in self._claimed:
-                self._claims[path] = claim
-                self._claimed[claim.row.file_id] = path
-
-    def _possible_claims(self, seen: Observation, stat: FileStat, rivals: Rivals) -> list[Claim]:
-        own = self._view.at(seen.path)
-        if own is not None and own.stat.same_file(stat):
-            return []
-        same_inode = [
-            row for row in self._view.with_inode(stat) if row.path != seen.path and self._has_left(row)
-        ]
-        claims = [claim for row in same_inode if (claim := prove_by_inode(seen, stat, row))]
-        if claims or own is not None or seen.fingerprint is None or stat.size == 0:
-            return claims
-        alone = rivals[stat.size, seen.fingerprint] == 1
-        return self._claim_by_content(seen, stat, seen.fingerprint, alone=alone)
-
-    def _claim_by_content(
-        self, seen: Observation, stat: FileStat, fingerprint: Fingerprint, *, alone: bool
-    ) -> list[Claim]:
-        rows = [
-            row
-            for row in self._view.with_content(stat.size, fingerprint)
-            if row.path != seen.path and self._look(row.path, None) is GONE
-        ]
-        if len(rows) != 1 or not alone:
-            rows = [row for row in rows if name_of(row.path) == name_of(seen.path)]
-        if len(rows) != 1:
-            return []
-        return [Claim(seen, stat, rows[0], Evidence.CONTENT, carried=False, content_changed=False)]
-
-    def _has_left(self, row: FileRecord) -> bool:
-        """Whether the row's file is no longer at its path. An unknown path shields its row."""
-        now = self._look(row.path, None)
-        return now is GONE or (isinstance(now, FileStat) and not now.same_file(row.stat))
 
     def _tell_moves(self) -> None:
         waiting = dict(self._claims)
@@ -258,31 +161,32 @@ class Round:
     def _move(self, path: bytes, claim: Claim) -> None:
         row, seen = claim.row, claim.observation
         same_folder = folder_of(row.path) == folder_of(path)
+        tells_old_content = claim.content_changed and row.fingerprint is not None
         moved = replace(
             row,
             path=path,
             library_id=seen.library.id,
             version=row.version + 1,
-            stat=claim.stat,
+            stat=row.stat if tells_old_content else claim.stat,
             racy=claim.doubtful if claim.carried else self._is_racy(seen, claim.stat),
         )
-        if not claim.carried and seen.metadata is not None:
+        if not tells_old_content and not claim.carried and seen.metadata is not None:
             moved = replace(moved, metadata=seen.metadata)
         if self._look(row.path, None) is not GONE:
             self._out.look_at.append(row.path)
         self._view.put(moved)
-        self._event(
+        self._out.tell(
+            self._clock,
             EventType.RENAMED if same_folder else EventType.MOVED,
             moved,
             seen,
             previous=row,
-            old_path=row.path,
             evidence=claim.evidence,
         )
         if claim.content_changed:
             self._tell_content(seen, claim.stat)
         else:
-            self._settle(seen, moved)
+            self._out.settle(seen, moved)
 
     def _rotate(self, ring: list[tuple[bytes, Claim]]) -> None:
         """A swap or a longer cycle: each path now has another's content, each row stays at its path."""
@@ -315,7 +219,7 @@ class Round:
         waiting = self._gone.get(row.path) or self._seen[row.path][0]
         self._view.remove(row)
         last = replace(row, version=row.version + 1)
-        self._event(EventType.DELETED, last, waiting.observation, reason=reason)
+        self._out.tell(self._clock, EventType.DELETED, last, waiting.observation, reason=reason)
 
     # -- content -------------------------------------------------------------------------------------
 
@@ -354,8 +258,8 @@ class Round:
             racy=self._is_racy(seen, stat),
         )
         self._view.put(created)
-        self._event(EventType.CREATED, created, seen, reason=seen.error)
-        self._settle(seen, created)
+        self._out.tell(self._clock, EventType.CREATED, created, seen, reason=seen.error)
+        self._out.settle(seen, created)
 
     def _grow(self, own: FileRecord, seen: Observation, stat: FileStat) -> None:
         if own.growing and own.stat == stat:
@@ -376,7 +280,7 @@ class Round:
         if fresh != own:
             self._view.put(fresh)
             self._out.unchanged += 1
-        self._settle(seen, fresh)
+        self._out.settle(seen, fresh)
 
     def _change(
         self,
@@ -402,56 +306,22 @@ class Round:
             self._out.unchanged += 1
         else:
             self._view.put(changed)
-            self._event(EventType.MODIFIED, changed, seen, previous=own, changed=CONTENT, reason=seen.error)
-        self._settle(seen, changed)
+            self._out.tell(
+                self._clock,
+                EventType.MODIFIED,
+                changed,
+                seen,
+                previous=own,
+                changed=CONTENT,
+                reason=seen.error,
+            )
+        self._out.settle(seen, changed)
 
     def _is_racy(self, seen: Observation, stat: FileStat) -> bool:
         """Whether a write after the hash could have left the same timestamps behind (rule 5)."""
         if seen.fingerprint is None:
             return True
         return max(stat.mtime_ns, stat.ctime_ns) >= seen.read_at_ns - self._granularity_ns
-
-    # -- output --------------------------------------------------------------------------------------
-
-    def _settle(self, seen: Observation, record: FileRecord) -> None:
-        self._out.settled.append(seen)
-        if record.racy and not seen.growing and seen.error is None:
-            self._out.recheck.append(record)
-
-    def _event(
-        self,
-        event_type: EventType,
-        record: FileRecord,
-        seen: Observation,
-        *,
-        previous: FileRecord | None = None,
-        old_path: bytes | None = None,
-        evidence: Evidence | None = None,
-        changed: tuple[str, ...] | None = None,
-        reason: str | None = None,
-    ) -> None:
-        self._out.events.append(
-            FileEvent(
-                event_type=event_type,
-                path=record.path,
-                library=seen.library,
-                file_id=record.file_id,
-                version=record.version,
-                previous_version=record.version - 1 or None,
-                stat=record.stat,
-                fingerprint=record.fingerprint,
-                metadata=record.metadata,
-                old_path=old_path,
-                previous=Previous(previous.path, previous.fingerprint) if previous else None,
-                evidence=evidence,
-                changed=changed,
-                reason=reason,
-                growing=record.growing and event_type is not EventType.DELETED,
-                event_id=self._clock.new_id(),
-                timestamp_ns=self._clock.now_ns(),
-                noticed_ns=seen.changed_ns,
-            )
-        )
 
 
 def _still_grows(seen: Observation, now: FileStat) -> bool:

@@ -31,8 +31,7 @@ class SettleConfig:
 
 def still_for(ticket: Ticket, stat: FileStat, now: float) -> float:
     """Seconds since when every look saw this size, mtime and inode; 0 at the first one."""
-    last = ticket.last_stat
-    if last is None or last.inode != stat.inode or not last.same_bytes_likely(stat):
+    if ticket.last_stat is None or _has_moved(ticket.last_stat, stat):
         return 0.0
     return now - ticket.still_since
 
@@ -48,7 +47,13 @@ def verdict(
         return Verdict.READY
     if still >= config.max_wait:
         return Verdict.READY_BUT_OPEN
+    if ticket.last_stat is None or not _has_moved(ticket.last_stat, stat):
+        return Verdict.WAIT  # only a look that sees it move calls it growing
     told = (
         ticket.waited_since if ticket.told_growing is None else max(ticket.waited_since, ticket.told_growing)
     )
     return Verdict.GROWING if now - told >= config.max_wait else Verdict.WAIT
+
+
+def _has_moved(before: FileStat, now: FileStat) -> bool:
+    return before.inode != now.inode or not before.same_bytes_likely(now)

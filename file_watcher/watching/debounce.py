@@ -74,6 +74,10 @@ class _Entry:
         self.moved_from |= ticket.moved_from
         self.source = _stronger(self.source, ticket.source)
 
+    def keeps_waiting(self, since: float) -> bool:
+        """Whether looks at the file since then have found that somebody still writes."""
+        return self.last_stat is not None and not self.in_flight and self.waited_since < since
+
 
 class Debouncer:
     """Trailing-edge debounce per path. `window` is in seconds."""
@@ -170,10 +174,11 @@ class Debouncer:
     def undecided(self, noticed_before: float, waited_at_most: float, now: float) -> bool:
         """Whether a hint from before that time is undecided, leaving out files that keep us waiting.
 
-        A file that has been open or growing for more than `waited_at_most` seconds is left out.
+        Left out are files that were looked at, found open or growing, and put off for more than
+        `waited_at_most` seconds. What waits for its turn, or is being read, is never left out.
         """
         return any(
-            entry.noticed <= noticed_before and now - entry.waited_since <= waited_at_most
+            entry.noticed <= noticed_before and not entry.keeps_waiting(now - waited_at_most)
             for entry in self._dirty.values()
         )
 

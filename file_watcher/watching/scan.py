@@ -49,6 +49,11 @@ class ScanReport:
     seconds: float
     complete: bool
 
+    @property
+    def differs(self) -> bool:
+        """Whether disk and catalog differed anywhere."""
+        return bool(self.new or self.changed or self.missing)
+
 
 def scan(
     folder: bytes,

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
@@ -22,14 +22,18 @@ from file_watcher.telemetry import Telemetry
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind
 from file_watcher.watching.scan import ScanReport, scan
+from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.schedule import Scheduler
 
 log = structlog.get_logger(__name__)
 
 _CATALOG_PAUSE: Final = 1.0
 """Seconds until a scan that lost the database begins anew."""
+_LOOK_SECONDS: Final = 0.5
+"""How long one wait lasts before the scan asks again whether it is still wanted."""
 _APPEARED: Final = frozenset({FindingKind.NEW, FindingKind.CHANGED})
 _MISSING: Final = frozenset({FindingKind.MISSING})
+_NOTHING: Final[frozenset[FindingKind]] = frozenset()
 
 
 class Catalog(Protocol):
@@ -48,20 +52,6 @@ class ScanConfig:
     follow_symlinks: bool = False
 
 
-@dataclass(slots=True)
-class ScanJob:
-    """One asked-for scan. `report` stands once `finished` is set; None where it could not be completed.
-
-    A trial only counts: it hints at nothing.
-    """
-
-    library: Library
-    source: Source
-    is_trial: bool = False
-    finished: threading.Event = field(default_factory=threading.Event)
-    report: ScanReport | None = None
-
-
 class ScanStage:
     """Runs scans on request."""
 
@@ -72,13 +62,14 @@ class ScanStage:
         filter_of: Callable[[Library], PathFilter],
         scheduler: Scheduler,
         is_decided: Callable[[float, float], bool],
-        may_delete: Callable[[Library, int], bool],
-        on_scanned: Callable[[Library, ScanReport], None],
+        may_delete: Callable[[ScanJob, int], bool],
+        on_scanned: Callable[[ScanJob, ScanReport], None],
         telemetry: Telemetry,
         on_failure: FailureReport,
     ) -> None:
         """`is_decided(noticed_before, timeout)` waits until every hint from before that monotonic time is
-        decided; `may_delete(library, missing)` is asked before so many missing files are hinted at."""
+        decided; `may_delete(job, missing)` is asked before so many missing files are hinted at, and a scan
+        that it refuses is not completed; `on_scanned(job, report)` learns of the completed ones."""
         self._config = config
         self._catalog = catalog
         self._filter_of = filter_of
@@ -88,12 +79,14 @@ class ScanStage:
         self._on_scanned = on_scanned
         self._telemetry = telemetry
         self._on_failure = on_failure
-        self._jobs: queue.Queue[ScanJob] = queue.Queue()
-        self._folders: queue.Queue[Ticket] = queue.Queue()
+        self._lock = threading.Lock()
+        self._unfinished: list[ScanJob] = []
+        """The one that runs, if any, and those that wait, in order."""
+        self._running: ScanJob | None = None
+        self._asked = threading.Event()
+        self._folders: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self.current: str | None = None
-        """Name of the library that is being scanned."""
 
     def start(self) -> None:
         """Start both threads."""
@@ -105,22 +98,27 @@ class ScanStage:
     def close(self) -> None:
         """Give up the scans under way; they begin anew with the next start."""
         self._stop.set()
+        self._asked.set()
+        self._folders.put(None)
 
     def join(self, deadline: Deadline) -> bool:
         """Wait for the threads."""
         return join_all(self._threads, deadline)
 
     def request(self, library: Library, source: Source) -> ScanJob:
-        """Ask for a scan of a whole library."""
-        job = ScanJob(library, source)
-        self._jobs.put(job)
-        return job
+        """Ask for a scan of a whole library. One that has not begun yet serves all who ask for it."""
+        return self._request(ScanJob(library, source))
 
     def request_trial(self, library: Library) -> ScanJob:
         """Ask how much of a library is missing, without any effect."""
-        job = ScanJob(library, Source.SCAN, is_trial=True)
-        self._jobs.put(job)
-        return job
+        return self._request(ScanJob(library, Source.SCAN, is_trial=True))
+
+    def abandon(self, library: Library) -> None:
+        """Give up the library's scans, but for trials."""
+        with self._lock:
+            jobs = [job for job in self._unfinished if job.library == library and not job.is_trial]
+        for job in jobs:
+            job.abandon()
 
     def request_folder(self, ticket: Ticket) -> None:
         """Have a folder that was hinted at compared with the rows below it; the ticket is done then."""
@@ -128,59 +126,98 @@ class ScanStage:
 
     def depth(self) -> int:
         """How many scans wait."""
-        return self._jobs.qsize() + self._folders.qsize()
+        return len(self._unfinished) + self._folders.qsize()
+
+    # -- whole libraries -----------------------------------------------------------------------------
+
+    def _request(self, wanted: ScanJob) -> ScanJob:
+        with self._lock:
+            for job in self._unfinished:
+                if job is not self._running and job.serves(wanted):
+                    return job
+            self._unfinished.append(wanted)
+        self._asked.set()
+        return wanted
 
     def _run_jobs(self) -> None:
         while not self._stop.is_set():
-            try:
-                job = self._jobs.get(timeout=0.2)
-            except queue.Empty:
+            self._asked.clear()
+            with self._lock:
+                job = self._running = self._unfinished[0] if self._unfinished else None
+            if job is None:
+                self._asked.wait()
                 continue
-            self.current = job.library.name
             try:
                 self._scan_library(job)
             except CatalogUnavailable as exc:
                 log.warning(
                     "scan_interrupted", library=job.library.name, reason=str(exc), effect="it begins anew"
                 )
+                self._telemetry.error("db")
                 self._stop.wait(_CATALOG_PAUSE)
-                self._jobs.put(job)
-            finally:
-                self.current = None
+            else:
+                self._finish(job)
+
+    def _finish(self, job: ScanJob) -> None:
+        with self._lock:
+            self._unfinished.remove(job)
+            self._running = None
+        job.finished.set()
+        if job.report is not None and not job.is_trial:
+            self._on_scanned(job, job.report)
+
+    def _is_given_up(self, job: ScanJob) -> bool:
+        return self._stop.is_set() or job.is_abandoned()
 
     def _scan_library(self, job: ScanJob) -> None:
         """Hint at what appeared, wait until that is decided (it may claim moves), then at what is missing."""
         began = time.monotonic()
-        report = self._scan(job, frozenset() if job.is_trial else _APPEARED)
-        if report.complete and not job.is_trial:
-            self._wait_until_decided(time.monotonic())
-            if report.missing and self._may_delete(job.library, report.missing):
-                self._scan(job, _MISSING)
-                self._wait_until_decided(time.monotonic())
-            self._telemetry.scanned(job.library, time.monotonic() - began, report.files)
-            if not self._stop.is_set():
-                self._on_scanned(job.library, report)
-        job.report = report if report.complete and not self._stop.is_set() else None
-        job.finished.set()
+        report = self._scan(job, _NOTHING if job.is_trial else _APPEARED)
+        if job.is_trial:
+            job.report = None if self._is_given_up(job) else report
+            return
+        self._wait_until_decided(job)
+        if report.missing and not self._tell_missing(job):
+            return
+        if self._is_given_up(job):
+            return
+        self._telemetry.scanned(job.library, time.monotonic() - began, report.files)
+        job.report = report
 
-    def _wait_until_decided(self, noticed_before: float) -> None:
-        while not self._stop.is_set() and not self._is_decided(noticed_before, 0.5):
+    def _tell_missing(self, job: ScanJob) -> bool:
+        """Hint at what is missing; False where so much is missing that it may not be believed.
+
+        Counted anew, since what was moved while nobody watched is not missing any more.
+        """
+        missing = self._scan(job, _NOTHING).missing
+        if self._is_given_up(job) or (missing and not self._may_delete(job, missing)):
+            return False
+        self._scan(job, _MISSING)
+        self._wait_until_decided(job)
+        return True
+
+    def _wait_until_decided(self, job: ScanJob) -> None:
+        noticed_before = time.monotonic()
+        while not self._is_given_up(job) and not self._is_decided(noticed_before, _LOOK_SECONDS):
             pass
 
     def _scan(self, job: ScanJob, kinds: frozenset[FindingKind]) -> ScanReport:
+        def should_stop() -> bool:
+            return self._is_given_up(job)
+
         def found(finding: Finding) -> None:
-            while not self._stop.is_set() and not self._scheduler.wait_for_room(self._config.room, 0.5):
-                pass
+            self._wait_for_room(lambda: self._config.room, should_stop)
             self._scheduler.look_at(finding.path, job.library, job.source)
 
-        return self._compare(job.library.root, job.library, found, kinds)
+        return self._compare(job.library.root, job.library, found, kinds, should_stop)
+
+    # -- folders -------------------------------------------------------------------------------------
 
     def _run_folders(self) -> None:
         while not self._stop.is_set():
-            try:
-                ticket = self._folders.get(timeout=0.2)
-            except queue.Empty:
-                continue
+            ticket = self._folders.get()
+            if ticket is None:
+                return
             try:
                 self._scan_folder(ticket)
             except CatalogUnavailable as exc:
@@ -195,16 +232,27 @@ class ScanStage:
         """
 
         def hint(path: bytes) -> None:
+            # More room than whole scans have, so that an import does not hold up fresh changes; folders
+            # that wait for this thread are dirty themselves and must not make it wait for them.
+            self._wait_for_room(lambda: 2 * self._config.room + self._folders.qsize(), self._stop.is_set)
             moved_from = frozenset(origin + path[len(ticket.path) :] for origin in ticket.moved_from)
             self._scheduler.look_at(
                 path, ticket.library, Source.SCAN, noticed=ticket.noticed, moved_from=moved_from
             )
 
         path_filter = self._filter_of(ticket.library)
-        self._compare(ticket.path, ticket.library, lambda finding: hint(finding.path), ALL_KINDS)
+        self._compare(
+            ticket.path, ticket.library, lambda finding: hint(finding.path), ALL_KINDS, self._stop.is_set
+        )
         if path_filter.wants_file(ticket.path):
             hint(ticket.path)
         self._scheduler.done(ticket)
+
+    # -- both ----------------------------------------------------------------------------------------
+
+    def _wait_for_room(self, room: Callable[[], int], should_stop: Callable[[], bool]) -> None:
+        while not should_stop() and not self._scheduler.wait_for_room(room(), _LOOK_SECONDS):
+            pass
 
     def _compare(
         self,
@@ -212,6 +260,7 @@ class ScanStage:
         library: Library,
         found: Callable[[Finding], None],
         kinds: frozenset[FindingKind],
+        should_stop: Callable[[], bool],
     ) -> ScanReport:
         path_filter = self._filter_of(library)
         return scan(
@@ -220,7 +269,7 @@ class ScanStage:
             wants_folder=path_filter.wants_folder,
             entries=lambda after, limit: self._catalog.below(folder, after, limit),
             found=found,
-            should_stop=self._stop.is_set,
+            should_stop=should_stop,
             kinds=kinds,
             recursive=self._config.recursive,
             follow_symlinks=self._config.follow_symlinks,

@@ -1,7 +1,7 @@
 """The scheduler stage: takes hints from everywhere, debounces them, hands out what is due.
 
-Owns the thread `fw-debounce`. `hint` and the rest may be called from any thread; they take note and return.
-The one lock guards the debouncer; nothing is called while it is held.
+Owns the thread `fw-debounce`. `observe`, `look_at` and the rest may be called from any thread; they take note
+and return. The one lock guards the debouncer; nothing is called while it is held.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from file_watcher.watching.debounce import Debouncer
 
 _AT_ONCE: Final = 64
 """Tickets taken under the lock together; more would make those who hint wait."""
+_TAKEN_AT_ONCE: Final = 1000
+"""Hints put under the lock together: about 2 ms."""
 _FULL_SECONDS: Final = 0.1
 """How long to wait for room in the queue before new hints are taken in again."""
 
@@ -56,6 +58,8 @@ class Scheduler:
         self._telemetry = telemetry
         self._on_failure = on_failure
         self._arrived: deque[_Arrived] = deque()
+        self._intake = threading.Lock()
+        """Held by whoever takes in what arrived: a hint is in the deque or in the debouncer for all others."""
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -172,16 +176,23 @@ class Scheduler:
             self._take_arrived()
 
     def _take_arrived(self) -> None:
-        """Filter and debounce what the observers noted."""
-        while self._arrived:
-            taken = [self._arrived.popleft() for _ in range(min(len(self._arrived), 1000))]
-            wanted = [each for each in taken if self._wants(each.hint, each.library)]
-            with self._lock:
-                before = self._debouncer.suppressed
-                for each in wanted:
-                    self._debouncer.hint(each.hint, each.library, each.now, each.now_ns)
-                suppressed = self._debouncer.suppressed - before
+        """Filter and debounce what the observers noted. What another thread is just taking in is waited for."""
+        while True:
+            with self._intake:
+                wanted, suppressed = self._take_some(min(len(self._arrived), _TAKEN_AT_ONCE))
             for each in wanted:
                 self._telemetry.hint_seen(each.hint.kind, each.library)
             if suppressed:
                 self._telemetry.debounced(suppressed)
+            if not self._arrived:
+                return
+
+    def _take_some(self, count: int) -> tuple[list[_Arrived], int]:
+        """Those of the oldest hints that the filters want, and how many of them fell into an open window."""
+        taken = [self._arrived.popleft() for _ in range(count)]
+        wanted = [each for each in taken if self._wants(each.hint, each.library)]
+        with self._lock:
+            before = self._debouncer.suppressed
+            for each in wanted:
+                self._debouncer.hint(each.hint, each.library, each.now, each.now_ns)
+            return wanted, self._debouncer.suppressed - before

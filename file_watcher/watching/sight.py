@@ -122,6 +122,7 @@ class Eyes:
     def __init__(self, mounts: Callable[[], MountTable] = MountTable.read) -> None:
         self._mounts = mounts
         self._views: dict[int, _View] = {}
+        self._doubted: set[int] = set()
         self._folder_folds = lru_cache(maxsize=_REMEMBERED_FOLDERS)(_has_casefold_flag)
 
     def open(
@@ -130,12 +131,15 @@ class Eyes:
         """Remember the root as it is now. Raises RetryableError where it is not there or cannot be read."""
         try:
             identity = identify_root(library.root)
+            with os.scandir(library.root):
+                pass  # a folder that may not be listed would look empty
         except OSError as exc:
             raise RetryableError(
                 f"The folder {display(library.root)} of library {library.name} cannot be used: {exc.strerror}."
             ) from exc
         table = self._mounts()
         folding = {library.root: folds_case(table.fs_type_of(library.root))}
+        self._doubted.discard(library.id)
         self._views[library.id] = _View(library, wants_file, identity, follow_symlinks, folding)
         self.refresh(library)
         return identity
@@ -157,7 +161,17 @@ class Eyes:
     def root_state(self, library: Library) -> RootState:
         """Whether the library's root is still the one that was opened; MISSING where it is not open."""
         view = self._views.get(library.id)
-        return RootState.MISSING if view is None else verify_root(library.root, view.identity)
+        return RootState.MISSING if view is None else self._verify(view)
+
+    def take_doubt(self, library: Library) -> bool:
+        """Whether the root was not as it was opened at some look since the last call.
+
+        What was looked at then was called UNKNOWN, and may not be looked at again soon.
+        """
+        if library.id not in self._doubted:
+            return False
+        self._doubted.discard(library.id)
+        return True
 
     def look(self, path: bytes, library: Library) -> Sight:
         """What is at `path`: a regular file that the filter wants, under exactly these bytes.
@@ -207,10 +221,16 @@ class Eyes:
         return sight
 
     def _proves_absence(self, path: bytes, view: _View) -> bool:
-        if verify_root(view.library.root, view.identity) is not RootState.OK:
+        if self._verify(view) is not RootState.OK:
             return False
         mount_point = view.mount_under(path)
         return mount_point == view.library.root or self._mounts().is_mount_point(mount_point)
+
+    def _verify(self, view: _View) -> RootState:
+        state = verify_root(view.library.root, view.identity)
+        if state is not RootState.OK:
+            self._doubted.add(view.library.id)
+        return state
 
 
 def _identity(root: bytes) -> RootIdentity:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from file_watcher.model import FileRecord, Hint, HintKind, Observation, Source, Ticket
+from file_watcher.errors import CatalogUnavailable
+from file_watcher.model import FileEvent, Hint, HintKind, Observation, Source, Ticket
 from file_watcher.processing.decider import Decider, DeciderConfig
+from file_watcher.processing.decision import Decision
 from file_watcher.processing.examine import Examination, Examiner
 from file_watcher.processing.settle import SettleConfig
 from file_watcher.watching.debounce import Debouncer
 from tests.support.world import LIBRARY, MemoryLedger, Mirror, World
+
+UNKNOWN_PAUSE = 30.0
+MAX_WAIT = 30.0
 
 
 class StepClock:
@@ -35,18 +40,19 @@ class Pipeline:
         self.ledger = MemoryLedger()
         self.mirror = Mirror()
         self.now = 1000.0
-        self.debouncer = Debouncer(window)
-        surroundings = _View(world, self.ledger)
-        self.examiner = Examiner(SettleConfig(quiet=window, max_wait=30.0), surroundings)
-        self.decider = Decider(
-            DeciderConfig(move_window=move_window, patience=30.0),
-            self.ledger,
-            world,
-            StepClock(world),
-            lambda noticed, now: self.debouncer.undecided(noticed, 30.0, now),
-        )
-        self._in_flight: dict[bytes, tuple[Ticket, Examination]] = {}
+        self.unchanged = 0
+        self._window = window
+        self._move_window = move_window
+        self._clock = StepClock(world)
         self._applied = 0
+        self._in_flight: dict[bytes, tuple[Ticket, Examination]] = {}
+        self._batch: list[tuple[Ticket, Examination]] = []
+        self._begin()
+
+    def restart(self) -> None:
+        """Die and start again: only the ledger and what was told are left; the start's scan hints at all."""
+        self._begin()
+        self.hint_everything()
 
     def hint(self, hints: Iterable[Hint]) -> None:
         """Give hints to the debouncer; a folder's hint is spread at once, as the folder scan does."""
@@ -65,43 +71,128 @@ class Pipeline:
     def examine(self, limit: int = 100) -> None:
         """Take due tickets and examine them; the decider has not seen them yet."""
         for ticket in self.debouncer.due(self.now, limit):
-            examination = self.examiner.examine(ticket, self.now)
-            for path in examination.other_links:
-                self._recheck(path, None, must_hash=False)
+            try:
+                examination = self.examiner.examine(ticket, self.now)
+            except CatalogUnavailable:
+                self.debouncer.again(ticket, self.now, None, 1.0)
+                continue
             if examination.observation is None:
                 self.debouncer.again(ticket, self.now, examination.stat, examination.again_after)
             else:
+                assert ticket.path not in self._in_flight, "two observations of one path at a time"
                 self._in_flight[ticket.path] = (ticket, examination)
 
     def decide(self, limit: int = 100) -> None:
-        """Hand examined paths to the decider and apply what it told to the mirror."""
-        batch = dict(itertools.islice(self._in_flight.items(), limit))
-        for path in batch:
-            del self._in_flight[path]
-        observations = [each.observation for _, each in batch.values() if each.observation is not None]
-        outcome = self.decider.step(observations, self.now)
-        for ticket, _ in batch.values():
-            self.debouncer.done(ticket, self.now)
-        for seen, must_hash in outcome.decision.again:
-            self._recheck(seen.path, seen, must_hash=must_hash)
-        for path in outcome.decision.look_at:
-            self._recheck(path, None, must_hash=False)
-        for row in outcome.decision.recheck:
-            self._make_sure(row)
+        """Hand examined paths to the decider and apply what it told to the mirror.
+
+        While the catalog is away the same batch is handed over again by the next call.
+        """
+        self._batch = self._batch or list(itertools.islice(self._in_flight.values(), limit))
+        observations = [each.observation for _, each in self._batch if each.observation is not None]
+        try:
+            outcome = self.decider.step(observations, self.now)
+        except CatalogUnavailable:
+            return
+        finally:
+            self._publish()
+        check_all_accounted_for(observations, outcome.decision)
+        batch, self._batch = self._batch, []
+        for ticket, _ in batch:
+            del self._in_flight[ticket.path]
+        self._pass_on(outcome.decision, batch)
+
+    def settle(self, seconds: float = 200.0) -> list[FileEvent]:
+        """Run until nothing is left to do but to wait for what is far off; returns what was told meanwhile.
+
+        Fails where that takes absurdly long.
+        """
+        began, told = self.now, len(self.ledger.events)
+        while not self.is_at_rest:
+            assert self.now < began + seconds, "the pipeline does not come to rest"
+            self.run(0.5)
+        return self.ledger.events[told:]
+
+    def run(self, seconds: float, every: float = 0.5) -> list[FileEvent]:
+        """Let time pass; returns what was told meanwhile."""
+        told, end = len(self.ledger.events), self.now + seconds
+        while self.now < end:
+            self.now += every
+            self.world.tick()
+            self.examine(1000)
+            self.decide(1000)
+        return self.ledger.events[told:]
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is dirty, held or about to be looked at."""
+        due = self.debouncer.next_due()
+        return not (self._in_flight or len(self.debouncer) or len(self.decider)) and (
+            due is None or due > self.now + 5.0
+        )
+
+    def _begin(self) -> None:
+        self.debouncer = Debouncer(self._window)
+        config = SettleConfig(quiet=self._window, max_wait=MAX_WAIT)
+        self.examiner = Examiner(config, _View(self.world, self.ledger))
+        self.decider = Decider(
+            DeciderConfig(move_window=self._move_window, patience=30.0),
+            self.ledger,
+            self.world,
+            self._clock,
+            lambda noticed, now: self.debouncer.undecided(noticed, 30.0, now),
+        )
+        self._in_flight = {}
+        self._batch = []
+
+    def _publish(self) -> None:
         for event in self.ledger.events[self._applied :]:
             self.mirror.apply(event)
         self._applied = len(self.ledger.events)
 
-    def settle(self) -> None:
-        """Run until nothing is dirty or held any more; fails where that takes absurdly long."""
-        for _ in range(200):
-            self.now += 0.5
-            self.world.tick()
-            self.examine(1000)
-            self.decide(1000)
-            if not len(self.debouncer) and not len(self.decider) and not self._in_flight:
-                return
-        raise AssertionError("the pipeline does not come to rest")
+    def _pass_on(self, decision: Decision, batch: Sequence[tuple[Ticket, Examination]]) -> None:
+        """What the deciding stage does with a decision, in its order."""
+        self.unchanged += decision.unchanged
+        for seen, must_hash in decision.again:
+            self._look_at(seen.path, must_hash=must_hash, noticed=seen.noticed, moved_from=seen.moved_from)
+        for path in decision.look_at:
+            self._look_at(path)
+        for ticket, examination in batch:
+            for path in examination.other_links:
+                self._look_at(path, noticed=ticket.noticed)
+        growing = {event.path for event in decision.events if event.growing}
+        for ticket, examination in batch:
+            self.debouncer.done(
+                ticket,
+                self.now,
+                look_again_after=examination.keep_watching_after,
+                growing=ticket.path in growing,
+            )
+        for row in decision.recheck:
+            self._look_at(row.path, delay=0.1, must_hash=True, background=True)
+        for seen in decision.unknown:
+            self._look_at(seen.path, delay=UNKNOWN_PAUSE, background=True)
+
+    def _look_at(
+        self,
+        path: bytes,
+        *,
+        delay: float = 0.0,
+        must_hash: bool = False,
+        background: bool = False,
+        noticed: float | None = None,
+        moved_from: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self.debouncer.hint(
+            Hint(path, HintKind.SCANNED, source=Source.RECHECK),
+            LIBRARY,
+            self.now,
+            self.world.now_ns,
+            delay=delay,
+            must_hash=must_hash,
+            background=background,
+            noticed=noticed,
+            moved_from=moved_from,
+        )
 
     def _spread(self, hint: Hint) -> None:
         paths = {
@@ -116,22 +207,14 @@ class Pipeline:
         itself = Hint(hint.path, HintKind.SCANNED, source=Source.SCAN)
         self.debouncer.hint(itself, LIBRARY, self.now, self.world.now_ns)
 
-    def _recheck(self, path: bytes, seen: Observation | None, *, must_hash: bool) -> None:
-        hint = Hint(path, HintKind.SCANNED, source=Source.RECHECK)
-        self.debouncer.hint(
-            hint,
-            LIBRARY,
-            self.now,
-            self.world.now_ns,
-            must_hash=must_hash,
-            moved_from=seen.moved_from if seen else frozenset(),
-        )
 
-    def _make_sure(self, row: FileRecord) -> None:
-        hint = Hint(row.path, HintKind.SCANNED, source=Source.RECHECK)
-        self.debouncer.hint(
-            hint, LIBRARY, self.now, self.world.now_ns, must_hash=True, background=True, delay=0.1
-        )
+def check_all_accounted_for(observations: Iterable[Observation], decision: Decision) -> None:
+    """Every observation ends in exactly one of held, again, settled and unknown."""
+    ends = [each.observation.path for each in decision.held]
+    ends += [seen.path for seen, _ in decision.again]
+    ends += [seen.path for seen in (*decision.settled, *decision.unknown)]
+    for seen in observations:
+        assert ends.count(seen.path) == 1, f"{seen.path!r} ends {ends.count(seen.path)} times"
 
 
 class _View:

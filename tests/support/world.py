@@ -6,14 +6,18 @@ events; `Mirror` is a consumer that applies events in order, as SPEC says a cons
 
 from __future__ import annotations
 
+import errno
+import functools
 import hashlib
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
+from file_watcher.errors import CatalogUnavailable
 from file_watcher.model import (
     GONE,
+    UNKNOWN,
     EventType,
     FileEvent,
     FileRecord,
@@ -26,13 +30,14 @@ from file_watcher.model import (
     Sight,
 )
 from file_watcher.processing.evidence import folders_above
-from file_watcher.processing.fingerprint import Reading, Vanished
+from file_watcher.processing.fingerprint import Reading, Unreadable, Vanished
 from file_watcher.processing.view import RowChanges
 
 LIBRARY = Library(1, "music", "production", b"/lib")
 TICK_NS = 1_000_000_000
 
 
+@functools.cache
 def fingerprint_of(content: bytes) -> Fingerprint:
     """A fingerprint that is equal for equal contents (not the real XXH128: the logic only compares)."""
     return Fingerprint(hashlib.sha256(content).digest(), hashlib.md5(content).digest())
@@ -47,6 +52,10 @@ class Inode:
     mtime_ns: int
     ctime_ns: int
     links: int = 0
+    is_open: bool = False
+    """Somebody has it open for writing."""
+    refusal: int | None = None
+    """The errno with which every reading fails."""
 
 
 @dataclass
@@ -56,6 +65,12 @@ class World:
     files: dict[bytes, Inode] = field(default_factory=dict)
     now_ns: int = 1_700_000_000 * 1_000_000_000
     reads: int = 0
+    read_lag_ns: int = TICK_NS // 2
+    """How long after the last operation a file is read; 0 makes its hashes racy."""
+    hidden: set[bytes] = field(default_factory=set)
+    """Paths of which cannot be told what is there; what lies below them cannot be told either."""
+    verified: bool = True
+    """Whether the root is the one that we know."""
     _free: list[int] = field(default_factory=list)
     _next: int = 100
 
@@ -102,6 +117,47 @@ class World:
         self.files[path].mtime_ns = self.files[path].ctime_ns = self.now_ns
         return [Hint(path, HintKind.CLOSED)]
 
+    def write_and_restore_mtime(self, path: bytes, content: bytes) -> list[Hint]:
+        """Write in place and set the mtime back, as some taggers do; only the ctime tells."""
+        mtime_ns = self.files[path].mtime_ns
+        hints = self.write(path, content)
+        self.files[path].mtime_ns = mtime_ns
+        return hints
+
+    def chmod(self, path: bytes) -> list[Hint]:
+        """Change the mode: the ctime moves, and the narrow event mask has no word for it."""
+        self.tick()
+        self.files[path].ctime_ns = self.now_ns
+        return []
+
+    def forbid(self, path: bytes, refusal: int = errno.EACCES) -> list[Hint]:
+        """Make every reading of the file fail."""
+        self.files[path].refusal = refusal
+        return self.chmod(path)
+
+    def allow(self, path: bytes) -> list[Hint]:
+        """Make the file readable again."""
+        self.files[path].refusal = None
+        return self.chmod(path)
+
+    def open(self, path: bytes) -> list[Hint]:
+        """Open for appending, or create; the kernel tells only of the creation."""
+        created = path not in self.files
+        if created:
+            self.write(path, b"")
+        self.files[path].is_open = True
+        return [Hint(path, HintKind.CREATED)] if created else []
+
+    def append(self, path: bytes, content: bytes) -> list[Hint]:
+        """Let an open file grow: no hint."""
+        self.write(path, self.files[path].content + content)
+        return []
+
+    def close(self, path: bytes) -> list[Hint]:
+        """Close what was open for writing."""
+        self.files[path].is_open = False
+        return [Hint(path, HintKind.CLOSED)]
+
     def link(self, old: bytes, new: bytes) -> list[Hint]:
         """Make a hard link."""
         self.tick()
@@ -135,6 +191,8 @@ class World:
 
     def look(self, path: bytes, library: Library | None = None) -> Sight:
         """The sight of now."""
+        if self.hidden and not self.hidden.isdisjoint((path, *folders_above(path))):
+            return UNKNOWN
         inode = self.files.get(path)
         if inode is None:
             return GONE
@@ -146,19 +204,23 @@ class World:
         if not isinstance(sight, FileStat):
             raise Vanished(path)
         self.reads += 1
-        return Reading(sight, fingerprint_of(self.files[path].content), self.now_ns + TICK_NS // 2, 0.0)
+        refusal = self.files[path].refusal
+        if refusal is not None:
+            raise Unreadable(path, refusal)
+        return Reading(sight, fingerprint_of(self.files[path].content), self.now_ns + self.read_lag_ns, 0.0)
 
     def is_open_for_writing(self, path: bytes) -> bool | None:
-        """Nobody writes between operations."""
-        return False
+        """Whether somebody left it open."""
+        inode = self.files.get(path)
+        return inode is not None and inode.is_open
 
     def read_tags(self, path: bytes, stat: FileStat) -> Future[Metadata | None] | None:
         """No media here."""
         return None
 
     def is_verified(self, library: Library) -> bool:
-        """The root always stands."""
-        return True
+        """Whether the root is to be trusted."""
+        return self.verified
 
     def is_unmatched(self, path: bytes) -> bool:
         """No filters here."""
@@ -202,12 +264,28 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.rows: dict[bytes, FileRecord] = {}
         self.events: list[FileEvent] = []
+        self.is_away = False
+        """While true, every call raises CatalogUnavailable."""
+        self.next_commit: Callable[[Callable[[], None]], None] | None = None
+        """Takes the next commit, as a function to call or to leave, and fails it (`undone`, `unknown`)."""
         self._ids = itertools.count(1)
+
+    @staticmethod
+    def undone(commit: Callable[[], None]) -> None:
+        """A commit that fails and leaves nothing behind."""
+        raise CatalogUnavailable("gone before the commit")
+
+    @staticmethod
+    def unknown(commit: Callable[[], None]) -> None:
+        """A commit that is applied although its caller is told of a failure."""
+        commit()
+        raise CatalogUnavailable("gone before the answer")
 
     def load(
         self, paths: Iterable[bytes], inodes: Iterable[int], contents: Iterable[tuple[int, bytes]]
     ) -> list[FileRecord]:
         """Rows at the paths, with the inodes or with the contents."""
+        self._must_be_there()
         paths, inodes, contents = set(paths), set(inodes), set(contents)
         return [
             row
@@ -219,6 +297,7 @@ class MemoryLedger:
 
     def records_below(self, paths: Iterable[bytes]) -> dict[bytes, list[FileRecord]]:
         """Rows below each of the paths that has any."""
+        self._must_be_there()
         below = {
             path: [row for place, row in self.rows.items() if place.startswith(path + b"/")] for path in paths
         }
@@ -226,10 +305,23 @@ class MemoryLedger:
 
     def find(self, path: bytes, inode: int) -> list[FileRecord]:
         """Rows at the path or with the inode."""
+        self._must_be_there()
         return [row for row in self.rows.values() if row.path == path or row.stat.inode == inode]
 
     def record(self, rows: RowChanges, events: Sequence[FileEvent]) -> None:
         """Apply deletes, updates in order, inserts; a path taken twice is an error, as in SQL."""
+        self._must_be_there()
+        if self.next_commit is not None:
+            fail, self.next_commit = self.next_commit, None
+            fail(lambda: self._apply(rows, events))
+        else:
+            self._apply(rows, events)
+
+    def _must_be_there(self) -> None:
+        if self.is_away:
+            raise CatalogUnavailable("nobody answers")
+
+    def _apply(self, rows: RowChanges, events: Sequence[FileEvent]) -> None:
         by_id = {row.row_id: row.path for row in self.rows.values()}
         for row in rows.deletes:
             del self.rows[by_id[row.row_id]]

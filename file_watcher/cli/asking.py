@@ -1,0 +1,188 @@
+"""`sync`, `scan` and `approve`: ask the running service through its catalog, and wait for the answer.
+
+Everything runs on the caller's thread; the display of a wait has a thread of rich's own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from file_watcher.cli.endings import FINE, WRONG, complain
+from file_watcher.cli.options import Given
+from file_watcher.errors import FileWatcherError, RetryableError, UsageError
+from file_watcher.ops.log import is_terminal
+from file_watcher.settings import Settings
+
+if TYPE_CHECKING:
+    from file_watcher.catalog.database import Database
+    from file_watcher.catalog.requests import Request
+    from file_watcher.cli.catalogs import Running
+
+_LOOK_SECONDS: Final = 1.0
+"""How often a wait looks whether the service still runs, and how much is left to send."""
+_APPROVE_SECONDS: Final = 30.0
+_A_DAY: Final = 86_400.0
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+
+
+class TooSlow(RetryableError):
+    """The service did not answer within the time that was given; it goes on nevertheless."""
+
+
+def sync(
+    given: Given,
+    *,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait.")] = 60.0,
+    as_json: AsJson = False,
+) -> int:
+    """Wait until all that has happened so far is published and confirmed.
+
+    A barrier for scripts: what was done in a library before the call has reached the broker after it.
+    """
+    settings = given.load().settings
+    result = _ask(settings, "sync", {}, timeout, "waiting until everything is confirmed")
+    if as_json:
+        _print_json({"confirmed": True, **result})
+    else:
+        typer.echo(f"All that happened before is confirmed ({_seconds(result.get('seconds'))}).")
+    return FINE
+
+
+def scan(
+    given: Given,
+    *,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait.")] = _A_DAY,
+    as_json: AsJson = False,
+) -> int:
+    """Compare disk and catalog now, and wait for the result.
+
+    Differences are looked at and told like any other change; `sync` waits for that.
+    """
+    settings = given.load().settings
+    result = _ask(settings, "scan", {}, timeout, "comparing disk and catalog")
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(_scanned(result))
+    if unlisted := result.get("unlisted"):
+        complain(
+            f"{unlisted} folders could not be listed: nothing below them was compared (the log names them)"
+        )
+        return WRONG
+    return FINE
+
+
+def approve(
+    given: Given,
+    library: Annotated[str, typer.Argument(metavar="LIBRARY", help="Its name, as `status` shows it.")],
+) -> int:
+    """Let a suspended library go on: what is missing from it was meant to be deleted."""
+    settings = given.load().settings
+    try:
+        _ask(settings, "approve", {"library": library}, _APPROVE_SECONDS, "asking the service")
+    except _Refused as exc:
+        raise UsageError(f"{exc}; `status` lists the libraries") from exc
+    typer.echo(f"Library {library} is approved: it goes on, and what is gone from it is told as deleted.")
+    return FINE
+
+
+class _Refused(FileWatcherError):
+    """The service answered that it cannot do it."""
+
+
+def _ask(
+    settings: Settings, kind: str, arguments: Mapping[str, Any], timeout: float, doing: str
+) -> Mapping[str, Any]:
+    """The service's answer. Raises NoService, TooSlow, _Refused or what the catalog raises."""
+    from file_watcher.catalog.requests import Requests
+    from file_watcher.cli.catalogs import find_running, open_catalog
+
+    with open_catalog(settings) as database:
+        running = find_running(database, settings)
+        requests = Requests(database, running.instance_id)
+        number = requests.ask(kind, arguments)
+        with _display(doing) as show:
+            request = _wait(database, settings, running, lambda s: requests.wait(number, s), timeout, show)
+        if not request.is_finished:
+            raise TooSlow(_too_slow(database, running, kind, timeout))
+    result = request.result or {}
+    if request.state == "failed":
+        raise _Refused(f"The service answered: {result.get('error', 'it failed')}")
+    return result
+
+
+def _wait(
+    database: Database,
+    settings: Settings,
+    running: Running,
+    wait: Callable[[float], Request],
+    timeout: float,
+    show: Callable[[int], None],
+) -> Request:
+    from file_watcher.catalog.overview import waiting
+    from file_watcher.cli.catalogs import NoService, is_running
+
+    deadline = time.monotonic() + timeout
+    while True:
+        request = wait(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+        if request.is_finished or time.monotonic() >= deadline:
+            return request
+        if not is_running(database, settings, running):
+            raise NoService(
+                f"The service ({running.name}) ended before it answered; start it again, then ask again"
+            )
+        show(waiting(database))
+
+
+def _too_slow(database: Database, running: Running, kind: str, timeout: float) -> str:
+    """What is still waited for, as far as catalog and service tell."""
+    from file_watcher.catalog.overview import waiting
+    from file_watcher.cli.pages import reasons_against
+
+    held_up = [f"{waiting(database)} messages wait to be confirmed", *reasons_against(running.instance)]
+    return f"{kind} was not done after {timeout:g} s, and goes on: {'; '.join(held_up)}"
+
+
+@contextmanager
+def _display(doing: str) -> Iterator[Callable[[int], None]]:
+    """A pulsing bar on a terminal, nothing elsewhere. Gives what shows how many messages wait."""
+    if not is_terminal(sys.stderr):
+        yield lambda _waiting: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(20),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(doing, total=None, left="")
+        yield lambda count: progress.update(task, left=f"{count} to send" if count else "")
+
+
+def _scanned(result: Mapping[str, Any]) -> str:
+    differences = [f"{result.get(key, 0)} {key}" for key in ("new", "changed", "missing")]
+    libraries = result.get("libraries", 0)
+    return (
+        f"{result.get('files', 0)} files in {libraries} {'library' if libraries == 1 else 'libraries'}: "
+        f"{', '.join(differences)} ({_seconds(result.get('seconds'))})."
+    )
+
+
+def _seconds(value: object) -> str:
+    return f"{value:.1f} s" if isinstance(value, int | float) else "done"
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False))

@@ -1,0 +1,99 @@
+"""`consume`: subscribe to the events and print them.
+
+Everything runs on the caller's thread but the signals (see `signals`). Other than the service's own lines,
+what is printed here waits for a reader that is slow, and ends quietly when the reader is gone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from file_watcher.cli.endings import FINE
+from file_watcher.cli.options import Given
+from file_watcher.cli.places import broker_config
+from file_watcher.cli.signals import Signals
+from file_watcher.errors import UsageError
+from file_watcher.ops.log import is_terminal, wants_color
+from file_watcher.ops.sanitize import escape_in_json
+
+if TYPE_CHECKING:
+    from file_watcher.publishing.consume import Properties
+
+_UNCUT: Final = 100_000
+"""Columns where no terminal limits them: a line for another program is whole."""
+
+
+def consume(
+    given: Given,
+    routing_keys: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ROUTING_KEY]...",
+            help="Such as file.created or file.*; without one, all.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    queue: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Take messages out of this queue, instead of copies of new ones."),
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many messages.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each message as one line of JSON.")] = False,
+) -> int:
+    """Subscribe to the events and print them, until Ctrl-C."""
+    from file_watcher.publishing.consume import consume as subscribe
+
+    if queue is not None and routing_keys:
+        raise UsageError("A named queue is read as it is bound: leave out the routing keys, or --queue")
+    config = broker_config(given.load().settings)
+    stop = threading.Event()
+    show = _as_json if as_json else _as_line
+    keys = routing_keys or ["#"]
+
+    def on_message(_key: str, body: bytes, _properties: Properties) -> None:
+        sys.stdout.write(show(body))
+        sys.stdout.flush()
+
+    with Signals(stop.set):
+        subscribe(
+            config, keys, queue, on_message, stop, count, on_subscribed=_said(queue, keys, config.endpoint)
+        )
+    return FINE
+
+
+def _said(queue: str | None, keys: list[str], where: object) -> Callable[[], None]:
+    """Tells a person on a terminal that the wait for messages has begun."""
+    source = f"queue {queue}" if queue is not None else f"events {', '.join(keys)}"
+
+    def say() -> None:
+        if is_terminal(sys.stderr):
+            typer.echo(f"Waiting for {source} at {where}; Ctrl-C stops", err=True)
+
+    return say
+
+
+def _as_json(body: bytes) -> str:
+    """The message on one line; what is no JSON is told as such."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = {"error": f"a message of {len(body)} bytes that is no JSON"}
+    return escape_in_json(json.dumps(document, ensure_ascii=False, separators=(",", ":"))) + "\n"
+
+
+def _as_line(body: bytes) -> str:
+    from file_watcher.ops.terminal import EventPrinter
+
+    columns = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else _UNCUT
+    line = io.StringIO()
+    EventPrinter(line, wants_color(sys.stdout), columns=columns).event(body)
+    return line.getvalue()

@@ -1,0 +1,121 @@
+"""The publisher alone, window full and every message confirmed, beside pika's blocking connection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import pika
+
+from file_watcher.lifecycle import Deadline
+from file_watcher.model import OutboxMessage
+from file_watcher.publishing.broker import BrokerConfig
+from file_watcher.publishing.dispatch import RelayConfig
+from file_watcher.publishing.lane import Lane
+from file_watcher.publishing.message import properties
+from file_watcher.publishing.rabbitmq import Publisher
+from tests.benchmarks.bench import Bench, counted_queue, timed
+from tests.benchmarks.figure import Figure
+from tests.support.messages import recorded
+
+_MESSAGES: Final = 20_000
+_BLOCKING_MESSAGES: Final = 3_000
+_PATIENCE_SECONDS: Final = 120.0
+
+
+def measure(bench: Bench) -> list[Figure]:
+    """Confirmed messages per second into a durable queue."""
+    ours = publisher_alone(bench, _MESSAGES)
+    theirs = _blocking(bench, _BLOCKING_MESSAGES)
+    return [
+        Figure(
+            "publisher", ours, theirs, "messages/s", 6, "at least", "pika.BlockingConnection with confirms"
+        )
+    ]
+
+
+def publisher_alone(bench: Bench, count: int) -> float:
+    """Messages per second through the publisher, from the first submitted to the last confirmed."""
+    exchange = "publisher-alone"
+    feeder = _Feeder([recorded(number) for number in range(1, count + 1)], RelayConfig().window)
+    with counted_queue(bench.broker_url, exchange) as queued:
+        publisher = Publisher(BrokerConfig(bench.broker_url, exchange), "bench", feeder, feeder.note_failure)
+        publisher.start()
+        try:
+            assert feeder.ready.wait(_PATIENCE_SECONDS), publisher.health().detail
+            seconds, _ = timed(feeder.feed_all)
+        finally:
+            publisher.close()
+            publisher.join(Deadline(5))
+        assert queued() == count
+    return count / seconds
+
+
+def _blocking(bench: Bench, count: int) -> float:
+    exchange = "publisher-blocking"
+    messages = [recorded(number) for number in range(1, count + 1)]
+    with counted_queue(bench.broker_url, exchange) as queued:
+        connection = pika.BlockingConnection(pika.URLParameters(bench.broker_url))
+        channel = connection.channel()
+        channel.confirm_delivery()
+
+        def publish() -> None:
+            for message in messages:
+                details = properties(message, "bench")
+                channel.basic_publish(exchange, message.routing_key, message.body, details, mandatory=True)
+
+        seconds, _ = timed(publish)
+        connection.close()
+        assert queued() == count
+    return count / seconds
+
+
+class _Feeder:
+    """Keeps the publisher's window full. A publishing.lane.Listener."""
+
+    def __init__(self, messages: Sequence[OutboxMessage], window: int) -> None:
+        self._messages = messages
+        self._window = window
+        self._submitted = 0
+        self._confirmed = 0
+        self._lane: Lane | None = None
+        self._error: BaseException | None = None
+        self._done = threading.Event()
+        self.ready = threading.Event()
+
+    def feed_all(self) -> None:
+        """Begin, and wait for the last confirm."""
+        self._feed(self._window)
+        assert self._done.wait(_PATIENCE_SECONDS), (
+            f"{self._confirmed} of {len(self._messages)} were confirmed"
+        )
+        if self._error is not None:
+            raise self._error
+
+    def on_ready(self, lane: Lane) -> None:
+        self._lane = lane
+        self.ready.set()
+
+    def on_confirmed(self, messages: Sequence[OutboxMessage]) -> None:
+        self._confirmed += len(messages)
+        if self._confirmed == len(self._messages):
+            self._done.set()
+        self._feed(len(messages))
+
+    def on_unrouted(self, messages: Sequence[OutboxMessage]) -> None:
+        self.note_failure("broker", AssertionError(f"{len(messages)} messages found no queue"))
+
+    def on_lost(self) -> None:
+        if self._confirmed < len(self._messages):
+            self.note_failure("broker", AssertionError("the connection was lost"))
+
+    def note_failure(self, _thread: str, error: BaseException) -> None:
+        self._error = error
+        self._done.set()
+
+    def _feed(self, count: int) -> None:
+        batch = self._messages[self._submitted : self._submitted + count]
+        self._submitted += len(batch)
+        if batch and self._lane is not None:
+            self._lane.submit(batch)

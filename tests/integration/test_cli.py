@@ -1,0 +1,410 @@
+"""The commands as processes: what they print, complain about and end with, beside real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.messages import recorded
+from tests.support.ports import free_port
+from tests.support.rabbitmq import RabbitNode
+from tests.support.service import ServiceProcess, running
+from tests.support.subscriber import QUEUE, channel_to, subscribe
+from tests.support.waiting import wait_for
+
+PYTHON = (sys.executable, "-m", "file_watcher")
+POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--") if os.geteuid() == 0 else ()
+"""Without root's right to read and write everything: the capabilities are dropped, the files stay ours."""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place of the test's own for the state, with a library in it to watch."""
+    (tmp_path / "library").mkdir()
+    for name, value in {
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "DATA_DIR": str(tmp_path / "library"),
+        "WATCHER_HTTP_ADDR": f"127.0.0.1:{free_port()}",
+        "RABBITMQ_PORT": str(free_port()),
+        "COLUMNS": "80",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return ended([*PYTHON, *arguments], environment)
+
+
+def powerless(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same, as somebody who may not read and write everything."""
+    return ended([*POWERLESS, *PYTHON, *arguments], {})
+
+
+def ended(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
+    """The one line that a command complained with."""
+    assert result.returncode == code, result
+    assert "Traceback" not in result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("file_watcher: ")
+    return line.removeprefix("file_watcher: ")
+
+
+# bad input: one clear line, exit code 2, no traceback
+
+
+def test_a_file_instead_of_a_folder_is_refused(home: Path) -> None:
+    (home / "file").write_bytes(b"")
+    assert "is not a folder; name a folder" in refused(cli("run", DATA_DIR=str(home / "file")))
+
+
+def test_a_folder_that_may_not_be_read_is_refused(home: Path) -> None:
+    (home / "library").chmod(0)
+    try:
+        assert "may not be listed" in refused(powerless("run"))
+    finally:
+        (home / "library").chmod(0o755)
+
+
+def test_two_roots_inside_one_another_are_refused(home: Path) -> None:
+    (home / "library" / "sub").mkdir()
+    both = f"{home}/library:{home}/library/sub"
+    assert "lies in" in refused(cli(DATA_DIR=both))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("FILE_WATCH_PATTERNS", "[ab", "bracket that is not closed"),
+        ("FILE_WATCH_PATERNS", "*.mp3", "did you mean FILE_WATCH_PATTERNS?"),
+        ("RABBITMQ_URL", "http://me:hush@host", "write amqp://"),
+        ("DATABASE_URL", "mysql://me:hush@host/x", "only SQLite and PostgreSQL"),
+        ("FILE_WATCH_DEBOUNCE_TIME", "soon", "write a duration such as"),
+        ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused(home: Path, variable: str, value: str, words: str) -> None:
+    result = cli("run", **{variable: value})
+    assert words in refused(result)
+    assert "hush" not in result.stderr
+
+
+def test_all_that_is_wrong_is_told_at_once(home: Path) -> None:
+    result = cli("run", "--max-wait", "later", LOG_FORMAT="pretty", RABBITMQ_PORT="none")
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 3
+
+
+def test_an_occupied_port_is_refused(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        line = refused(cli("run", WATCHER_HTTP_ADDR=f"127.0.0.1:{other.getsockname()[1]}"))
+    assert "the address is taken by another program" in line
+
+
+def test_a_state_folder_that_is_read_only_is_refused(home: Path) -> None:
+    (home / "state" / "file_watcher").mkdir(parents=True)
+    (home / "state" / "file_watcher").chmod(0o555)
+    line = refused(powerless("run"))
+    assert "cannot be written to (Permission denied)" in line
+    assert "XDG_STATE_HOME or DATABASE_URL" in line
+
+
+def test_a_catalog_of_a_newer_version_is_refused(home: Path) -> None:
+    assert cli("migrate").returncode == 0
+    with closing(sqlite3.connect(home / "state" / "file_watcher" / "catalog.sqlite3")) as connection:
+        connection.execute("UPDATE fw_alembic_version SET version_num = '9999'")
+        connection.commit()
+    assert "whose schema this version does not know" in refused(cli("run", LOG_LEVEL="CRITICAL"))
+
+
+def test_a_user_that_the_database_does_not_know_is_refused(home: Path, postgres_url: str) -> None:
+    url = postgres_url.replace("//watcher@", "//nobody:hush@")
+    result = cli("run", DATABASE_URL=url, LOG_LEVEL="CRITICAL")
+    assert "Check DATABASE_URL" in refused(result)
+    assert "hush" not in result.stderr
+
+
+# migrate
+
+
+def test_migrate_makes_the_schema_and_says_how_it_stands(home: Path, database_url: str) -> None:
+    def migrate(*arguments: str) -> tuple[int, str]:
+        result = cli("migrate", *arguments, DATABASE_URL=database_url)
+        assert "Traceback" not in result.stderr
+        return result.returncode, result.stdout + result.stderr
+
+    code, told = migrate("--check")
+    assert (code, "is not made yet" in told) == (1, True)
+    code, told = migrate()
+    assert (code, "is made" in told) == (0, True)
+    code, told = migrate("--check")
+    assert (code, "is current" in told) == (0, True)
+    code, told = migrate()
+    assert (code, "was current already" in told) == (0, True)
+
+
+# check
+
+
+def test_check_finds_the_broker_or_not(home: Path, broker_url: str, exchange: str) -> None:
+    up = cli("check", RABBITMQ_URL=broker_url, RABBITMQ_EXCHANGE=exchange)
+    assert up.returncode == 0, up.stdout
+    assert "will be made at the first run" in up.stdout
+    down = cli("check")
+    assert down.returncode == 1
+    assert "PROBLEM  broker: nothing listens at localhost:" in down.stdout
+    assert "Traceback" not in up.stderr + down.stderr
+
+
+def test_check_tells_a_password_that_the_broker_refuses(home: Path, rabbit: RabbitNode) -> None:
+    result = cli("check", "--json", RABBITMQ_URL=rabbit.url.replace("guest:guest", "guest:hush"))
+    findings = {finding["subject"]: finding for finding in json.loads(result.stdout)}
+    assert result.returncode == 1
+    assert "refused user 'guest'" in findings["broker"]["detail"]
+    assert "hush" not in result.stdout
+
+
+def test_check_looks_at_postgresql(home: Path, postgres_url: str) -> None:
+    told = cli("check", DATABASE_URL=postgres_url).stdout
+    assert "its schema will be made" in told
+
+
+# consume
+
+
+def publish(url: str, *numbers: int) -> list[object]:
+    """Publish messages as the service does; returns what they say."""
+    messages = [recorded(number) for number in numbers]
+    with channel_to(url) as channel:
+        for one in messages:
+            channel.basic_publish("file_events", one.routing_key, one.body)
+    return [json.loads(one.body) for one in messages]
+
+
+def test_consume_prints_one_line_of_json_for_each_message(home: Path, broker_url: str) -> None:
+    subscribe(broker_url)
+    published = publish(broker_url, 1, 2, 3)
+    result = cli("consume", "--queue", QUEUE, "--count", "2", "--json", RABBITMQ_URL=broker_url)
+    assert result.returncode == 0
+    assert [json.loads(line) for line in result.stdout.splitlines()] == published[:2]
+    assert result.stderr == ""
+
+
+def test_consume_subscribes_to_what_its_routing_keys_ask_for(home: Path, broker_url: str) -> None:
+    subscribe(broker_url)
+    with started("consume", "file.created", "--count", "1", RABBITMQ_URL=broker_url) as process:
+
+        def told() -> bool:
+            publish(broker_url, 1)
+            return process.poll() is not None
+
+        wait_for(told, "the consumer to have had its message", 20, every=0.1)
+        assert process.stdout is not None
+        assert " created " in process.stdout.read()
+        assert process.returncode == 0
+
+
+def test_ctrl_c_ends_consume_with_0(home: Path, broker_url: str) -> None:
+    subscribe(broker_url)
+    with on_terminal("consume", RABBITMQ_URL=broker_url) as (process, screen):
+        wait_for(lambda: "Waiting for events #" in screen(), "the subscription", 20)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
+def test_consume_ends_quietly_when_its_reader_is_gone(home: Path, broker_url: str) -> None:
+    subscribe(broker_url)
+    publish(broker_url, 1)
+    with started("consume", "--queue", QUEUE, "--json", RABBITMQ_URL=broker_url) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        publish(broker_url, 2)
+        assert process.wait(20) == 0
+        assert process.stderr.read() == ""
+
+
+def test_consume_says_what_is_wrong_in_one_line(home: Path, broker_url: str) -> None:
+    assert "has no exchange 'file_events'" in refused(cli("consume", RABBITMQ_URL=broker_url))
+    assert "has no queue 'nope'" in refused(cli("consume", "--queue", "nope", RABBITMQ_URL=broker_url))
+    wrong = cli("consume", RABBITMQ_URL=broker_url.replace("guest:guest", "guest:hush"))
+    assert "check the name and the password" in refused(wrong)
+    assert "hush" not in wrong.stderr
+    assert "start RabbitMQ there" in refused(cli("consume"), code=1)
+
+
+# beside a running service
+
+
+@pytest.fixture
+def service(home: Path, broker_url: str, exchange: str, database_url: str) -> ServiceProcess:
+    (home / "library" / "a.txt").write_bytes(b"some bytes")
+    patterns = {"FILE_WATCH_PATTERNS": "*.txt"}
+    return ServiceProcess(home, home / "library", broker_url, exchange, database_url, **patterns)
+
+
+def test_a_running_service_answers_every_command(service: ServiceProcess, home: Path) -> None:
+    with running(service):
+        sync = service.command("sync", "--json")
+        assert (sync.returncode, json.loads(sync.stdout)["confirmed"]) == (0, True)
+        (home / "library" / "b.txt").write_bytes(b"more bytes")
+        scan = service.command("scan")
+        assert (scan.returncode, scan.stderr) == (0, "")
+        assert scan.stdout.startswith("2 files in 1 library: ")
+        service.sync()
+        status = service.command("status", "--json")
+        document = json.loads(status.stdout)
+        assert status.returncode == 0, document
+        assert document["instances"][0]["ready"] is True
+        assert document["instances"][0]["pid"] == service.process.pid  # type: ignore[union-attr]
+        assert [library["files"] for library in document["libraries"]] == [2]
+        assert document["outbox"]["waiting"] == 0
+        with on_terminal("scan", **service.environment) as (process, screen):
+            wait_for(lambda: "files in 1 library" in screen(), "the result of the scan", 20)
+            assert process.wait(10) == 0
+        assert " is ready: process " in service.command("status").stdout
+        assert service.command("status", "--healthy").returncode == 0
+        assert refused(service.command("approve", "nothing"))
+        checked = service.command("check")
+        assert checked.returncode == 0, checked.stdout
+        assert "is served by file_watcher" in checked.stdout
+
+
+def test_a_service_that_was_killed_is_not_waited_for(home: Path, broker_url: str, exchange: str) -> None:
+    service = ServiceProcess(home, home / "library", broker_url, exchange)
+    with running(service):
+        service.kill()
+        assert "No service runs with the catalog" in refused(service.command("sync"), code=1)
+        assert service.command("status", "--healthy").returncode == 1
+        assert service.command("status").returncode == 1
+
+
+def test_a_second_service_with_the_same_catalog_is_refused(
+    home: Path, broker_url: str, exchange: str
+) -> None:
+    service = ServiceProcess(home, home / "library", broker_url, exchange)
+    with running(service):
+        line = refused(service.command("run", "--watcher-http-addr", "off", "--log-level", "CRITICAL"))
+        assert "set INSTANCE_ID or DATABASE_URL" in line
+
+
+def test_a_sync_without_a_broker_says_what_it_waits_for(home: Path) -> None:
+    (home / "library" / "a.mp3").write_bytes(b"no music")
+    with on_terminal("run", LOG_LEVEL="INFO") as (process, screen):
+        wait_for(lambda: "library_scanned" in screen(), "the scan", 20)
+        told = refused(cli("sync", "--timeout", "1"), code=1)
+        assert "messages wait to be confirmed; broker: nothing listens at localhost:" in told
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_a_person_on_a_terminal_sees_what_is_watched_what_happens_and_that_it_stops(
+    home: Path, broker_url: str, exchange: str
+) -> None:
+    settings = {"RABBITMQ_URL": broker_url, "RABBITMQ_EXCHANGE": exchange, "NO_COLOR": "1"}
+    with on_terminal("--patterns", "*.txt", **settings) as (process, screen):
+        wait_for(lambda: "service_started" in screen(), "the start", 20)
+        assert f"Watching {home}/library" in screen()
+        assert f"exchange {exchange} at 127.0.0.1:" in screen()
+        (home / "library" / "song.txt").write_bytes(b"la")
+        wait_for(lambda: "song.txt" in screen(), "the line of the event", 20)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: screen().count("library_scanned") >= 2, "another scan", 20)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        wait_for(lambda: "Stopping …" in screen(), "the last word")
+        assert "\x1b[" not in screen()
+
+
+def test_a_missing_folder_is_waited_for_and_that_is_said(home: Path) -> None:
+    with on_terminal("run", DATA_DIR=str(home / "later")) as (process, screen):
+        wait_for(lambda: "not there yet: it is waited for" in " ".join(screen().split()), "the word", 20)
+        assert process.poll() is None
+        wait_for(lambda: "library_not_watched" in screen() or "suspended" in screen(), "the suspension", 20)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_the_health_of_nobody_is_1_with_a_reason(home: Path) -> None:
+    told = cli("status", "--healthy", "--watcher-http-addr", f"127.0.0.1:{free_port()}")
+    assert "no running service answers" in refused(told, code=1)
+
+
+@contextmanager
+def started(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that goes on; killed at the end where it still runs."""
+    with subprocess.Popen(
+        [*PYTHON, *arguments],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class Screen:
+    """What a process wrote to its terminal so far."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._text = b""
+
+    def __call__(self) -> str:
+        try:
+            while chunk := os.read(self._descriptor, 65_536):
+                self._text += chunk
+        except OSError:  # nothing more for now, or the process has closed the terminal
+            pass
+        return self._text.decode(errors="replace")
+
+
+@contextmanager
+def on_terminal(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], Screen]]:
+    """A command on a terminal of its own."""
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
+    process = subprocess.Popen(
+        [*PYTHON, *arguments],
+        env={**os.environ, "TERM": "xterm", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        yield process, Screen(ours)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)

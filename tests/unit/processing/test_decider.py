@@ -1,0 +1,464 @@
+"""The decider: what it keeps, for how long, and what it commits."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from file_watcher.errors import CatalogUnavailable
+from file_watcher.model import FileEvent, FileRecord, Library, Observation, Source
+from file_watcher.processing.decider import Decider, DeciderConfig, Outcome
+from file_watcher.processing.view import RowChanges
+from tests.support.pipeline import StepClock, check_all_accounted_for
+from tests.support.scene import Scene, paths, told
+from tests.support.world import MemoryLedger, fingerprint_of
+
+A, B, C, D = b"/lib/a", b"/lib/b", b"/lib/c", b"/lib/d"
+NOW = 1000.0
+MOVE_WINDOW = 2.0
+PATIENCE = 30.0
+
+
+class Desk(Scene):
+    """A decider over a ledger that holds the known rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = MemoryLedger()
+        self.undecided_before = -1.0
+        """Hints from after this time are decided."""
+        self.decider = Decider(
+            DeciderConfig(MOVE_WINDOW, PATIENCE),
+            self.ledger,
+            self.world,
+            StepClock(self.world),
+            lambda noticed, now: noticed <= self.undecided_before,
+        )
+
+    def know_as_is(self, path: bytes, **fields: object) -> FileRecord:
+        row = super().know_as_is(path, **fields)
+        self.ledger.rows[path] = row
+        return row
+
+    def step(self, *seen: Observation, after: float = 0.0) -> Outcome:
+        """One step, so many seconds after the beginning."""
+        outcome = self.decider.step(seen, NOW + after)
+        check_all_accounted_for(seen, outcome.decision)
+        return outcome
+
+    def tell(self, *seen: Observation, after: float = 0.0) -> list[object]:
+        """The gist of what a step tells."""
+        return [*told(self.step(*seen, after=after).decision.events)]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+# -- commits -------------------------------------------------------------------------------------------
+
+
+def test_rows_and_events_are_committed_together(desk: Desk) -> None:
+    desk.world.write(A, b"one")
+    outcome = desk.step(desk.see(A))
+    assert desk.ledger.events == outcome.decision.events
+    assert told(desk.ledger.events) == [("created", A)]
+    assert desk.ledger.rows[A].fingerprint == fingerprint_of(b"one")
+
+
+def test_a_refreshed_row_is_committed_although_nothing_is_told(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.touch(A)
+    assert desk.tell(desk.see(A)) == []
+    assert desk.ledger.rows[A].stat == desk.stat(A)
+
+
+def test_what_changes_nothing_is_not_committed(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.ledger.next_commit = desk.ledger.undone
+    desk.step(desk.see(A))
+    desk.step()
+    assert desk.ledger.next_commit is not None, "nobody came"
+
+
+def test_a_commit_that_failed_may_be_taken_again(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.rename(A, B)
+    seen = [desk.see(A), desk.see(B, A)]
+    desk.ledger.next_commit = desk.ledger.undone
+    with pytest.raises(CatalogUnavailable):
+        desk.decider.step(seen, NOW)
+    assert len(desk.decider) == 0
+    assert desk.ledger.events == []
+    assert desk.tell(*seen, after=1.0) == [("renamed", B, A)]
+
+
+def test_a_commit_of_unknown_fate_may_be_taken_again(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.know(C, b"two")
+    desk.world.rename(A, B)
+    desk.world.write(C, b"three")
+    seen = [desk.see(A), desk.see(B, A), desk.see(C)]
+    desk.ledger.next_commit = desk.ledger.unknown
+    with pytest.raises(CatalogUnavailable):
+        desk.decider.step(seen, NOW)
+    outcome = desk.step(*seen, after=1.0)
+    assert outcome.decision.events == []
+    assert paths(outcome.decision.settled) == [A, B, C]
+    assert sorted(told(desk.ledger.events)) == [("modified", C), ("renamed", B, A)]
+
+
+def test_a_failed_commit_forgets_nothing_that_was_held(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.ledger.next_commit = desk.ledger.undone
+    with pytest.raises(CatalogUnavailable):
+        desk.decider.step([], NOW + 2.0)
+    assert len(desk.decider) == 1
+    assert desk.tell(after=3.0) == [("deleted", A)]
+
+
+# -- waiting for a move --------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_gone_waits_for_the_move_window_and_is_then_deleted(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    seen = replace(desk.see(A), noticed=990.0)
+    outcome = desk.step(seen)
+    assert outcome.held == [seen]
+    assert desk.decider.next_deadline() == NOW + MOVE_WINDOW
+    assert desk.decider.oldest_noticed() == 990.0
+    assert desk.tell(after=1.99) == []
+    assert len(desk.decider) == 1
+    assert desk.tell(after=2.0) == [("deleted", A)]
+    assert len(desk.decider) == 0
+    assert (desk.decider.next_deadline(), desk.decider.oldest_noticed()) == (None, None)
+
+
+def test_what_is_kept_on_is_not_reported_as_newly_held(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.know(B, b"two")
+    desk.world.rename(A, B)
+    desk.step(desk.see(A), desk.see(B, A))
+    outcome = desk.step(after=1.0)
+    assert (outcome.held, len(desk.decider)) == ([], 2)
+
+
+def test_a_file_that_is_gone_waits_longer_while_earlier_hints_are_undecided(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.undecided_before = NOW
+    assert desk.tell(after=29.9) == []
+    assert desk.tell(after=30.0) == [("deleted", A)], "patience ends"
+
+
+def test_a_file_that_is_gone_waits_no_longer_for_hints_that_came_after_it(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.undecided_before = NOW - 0.1
+    assert desk.tell(after=2.0) == [("deleted", A)]
+
+
+def test_patience_is_never_shorter_than_the_move_window(desk: Desk) -> None:
+    decider = Decider(
+        DeciderConfig(move_window=5.0, patience=1.0),
+        desk.ledger,
+        desk.world,
+        StepClock(desk.world),
+        lambda noticed, now: True,
+    )
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    decider.step([desk.see(A)], NOW)
+    assert decider.step([], NOW + 4.9).decision.events == []
+    assert told(decider.step([], NOW + 5.0).decision.events) == [("deleted", A)]
+
+
+def test_a_second_sight_of_the_same_absence_does_not_prolong_it(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.step(desk.see(A), after=1.5)
+    assert desk.tell(after=2.0) == [("deleted", A)]
+
+
+def test_a_file_that_vanishes_again_waits_anew(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.know(B, b"two")
+    desk.world.rename(A, B)
+    desk.step(desk.see(B, A))
+    desk.world.delete(B)
+    desk.step(desk.see(B), after=1.5)
+    assert desk.tell(after=2.0) == []
+    assert desk.tell(after=3.5) == [("deleted", B)]
+
+
+def test_a_held_absence_is_forgotten_when_its_file_moved(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.rename(A, B)
+    desk.step(desk.see(A))
+    outcome = desk.step(desk.see(B, A), after=1.0)
+    assert told(outcome.decision.events) == [("renamed", B, A)]
+    assert paths(outcome.decision.settled) == [A, B]
+    assert len(desk.decider) == 0
+
+
+def test_a_held_absence_is_forgotten_when_the_file_is_back(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.world.write(A, b"two")
+    assert desk.tell(desk.see(A), after=1.0) == [("modified", A)]
+    assert len(desk.decider) == 0
+
+
+def test_an_absence_that_proves_wrong_when_its_time_is_up_is_looked_at_again(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.world.write(A, b"two")
+    outcome = desk.step(after=2.0)
+    assert [(seen.path, must_hash) for seen, must_hash in outcome.decision.again] == [(A, False)]
+    assert len(desk.decider) == 0
+
+
+def test_an_absence_that_cannot_be_told_any_more_is_handed_back(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.world.hidden.add(A)
+    assert paths(desk.step(after=2.0).decision.unknown) == [A]
+    assert len(desk.decider) == 0
+
+
+def test_a_move_onto_a_known_file_waits_for_where_that_one_went(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.know(B, b"two")
+    desk.world.rename(B, C)
+    desk.world.rename(A, B)
+    assert desk.tell(desk.see(A), desk.see(B, A)) == []
+    assert desk.tell(desk.see(C, B), after=1.0) == [("renamed", C, B), ("renamed", B, A)]
+    assert len(desk.decider) == 0
+
+
+def test_a_move_onto_a_known_file_that_went_nowhere_is_told_after_the_move_window(desk: Desk) -> None:
+    """However many hints are undecided: it is there, and the consumer wants to know."""
+    desk.know(A, b"one")
+    desk.know(B, b"two")
+    desk.world.rename(A, B)
+    desk.step(desk.see(A), desk.see(B, A))
+    desk.undecided_before = NOW + 99
+    assert desk.tell(after=1.9) == []
+    assert desk.tell(after=2.0) == [("deleted", B), ("renamed", B, A)]
+
+
+def test_the_tail_of_a_long_chain_may_come_last(desk: Desk) -> None:
+    names = [b"/lib/%d" % number for number in range(6)]
+    for name in names[:-1]:
+        desk.know(name, b"content of " + name)
+    for old, new in reversed(list(itertools.pairwise(names))):
+        desk.world.rename(old, new)
+    for old, new in list(itertools.pairwise(names))[:-1]:
+        assert desk.tell(desk.see(new, old)) == []
+    assert desk.tell(desk.see(names[-1], names[-2]), after=1.0) == [
+        ("renamed", new, old) for old, new in reversed(list(itertools.pairwise(names)))
+    ]
+
+
+# -- what cannot be there any more ---------------------------------------------------------------------
+
+
+def test_a_file_that_became_a_folder_is_deleted_at_once_without_its_own_hint(desk: Desk) -> None:
+    desk.know(D, b"one")
+    desk.world.delete(D)
+    desk.world.write(b"/lib/d/e/x", b"two")
+    assert desk.tell(desk.see(b"/lib/d/e/x")) == [("deleted", D), ("created", b"/lib/d/e/x")]
+
+
+def test_what_was_below_a_new_file_is_deleted_at_once_without_its_own_hint(desk: Desk) -> None:
+    desk.know(b"/lib/d/x", b"one")
+    desk.know(b"/lib/d/e/z", b"two")
+    desk.know(b"/lib/dd", b"stays")
+    desk.world.delete(b"/lib/d/x")
+    desk.world.delete(b"/lib/d/e/z")
+    desk.world.write(D, b"three")
+    assert desk.tell(desk.see(D)) == [("deleted", b"/lib/d/e/z"), ("deleted", b"/lib/d/x"), ("created", D)]
+
+
+def test_what_was_below_a_new_file_and_moved_is_moved_first(desk: Desk) -> None:
+    desk.know(b"/lib/d/x", b"one")
+    desk.world.rename(b"/lib/d/x", A)
+    desk.world.write(D, b"three")
+    assert desk.tell(desk.see(D), desk.see(A, b"/lib/d/x")) == [("moved", A, b"/lib/d/x"), ("created", D)]
+
+
+def test_a_blocker_that_was_seen_too_is_told_once(desk: Desk) -> None:
+    desk.know(D, b"one")
+    desk.world.delete(D)
+    desk.world.write(b"/lib/d/x", b"two")
+    assert desk.tell(desk.see(D), desk.see(b"/lib/d/x")) == [("deleted", D), ("created", b"/lib/d/x")]
+
+
+def test_a_blocker_that_cannot_be_told_holds_back_what_is_below_it(desk: Desk) -> None:
+    desk.know(b"/lib/d/x", b"one")
+    desk.world.delete(b"/lib/d/x")
+    desk.world.write(D, b"two")
+    desk.world.hidden.add(b"/lib/d/x")
+    assert desk.tell(desk.see(D)) == []
+    assert desk.tell(after=99.0) == []
+    desk.world.hidden.clear()
+    assert desk.tell(after=100.0) == [("deleted", b"/lib/d/x"), ("created", D)]
+
+
+# -- libraries that are not verified -------------------------------------------------------------------
+
+
+def test_nothing_of_an_unverified_library_is_decided_or_remembered(desk: Desk) -> None:
+    """It is scanned when it is back."""
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.world.write(B, b"two")
+    desk.world.verified = False
+    outcome = desk.step(desk.see(A), desk.see(B))
+    assert outcome.decision.events == []
+    assert paths(outcome.decision.settled) == [A, B]
+    assert len(desk.decider) == 0
+
+
+def test_a_held_absence_in_a_library_that_is_lost_is_dropped(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.world.verified = False
+    assert desk.tell(after=99.0) == []
+    assert len(desk.decider) == 0
+
+
+def test_a_library_that_is_lost_while_it_is_decided_tells_nothing(desk: Desk) -> None:
+    """The look said gone because the disk was being taken away: the root is verified after, too."""
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    answers = iter([True, False])
+    desk.world.is_verified = lambda library: next(answers)  # type: ignore[method-assign]
+    outcome = desk.step(after=2.0)
+    assert desk.ledger.events == []
+    assert paths(outcome.decision.unknown) == [A]
+    assert len(desk.decider) == 0
+
+
+def test_a_lost_library_does_not_hold_up_another(desk: Desk) -> None:
+    other = Library(2, "other", "test", b"/other")
+    desk.world.write(A, b"one")
+    desk.world.write(B, b"two")
+    desk.world.is_verified = lambda library: library is not other  # type: ignore[method-assign]
+    assert desk.tell(desk.see(A), replace(desk.see(B), library=other)) == [("created", A)]
+
+
+# -- what is loaded ------------------------------------------------------------------------------------
+
+
+def test_an_absence_loads_its_own_row_and_no_more(desk: Desk) -> None:
+    asked: list[tuple[set[bytes], set[int], set[tuple[int, bytes]]]] = []
+
+    class Asked(MemoryLedger):
+        def load(
+            self, paths: Iterable[bytes], inodes: Iterable[int], contents: Iterable[tuple[int, bytes]]
+        ) -> list[FileRecord]:
+            asked.append((set(paths), set(inodes), set(contents)))
+            return super().load(paths, inodes, contents)
+
+    decider = Decider(DeciderConfig(), Asked(), desk.world, StepClock(desk.world), lambda noticed, now: False)
+    decider.step([desk.see(b"/lib/d/x")], NOW)
+    desk.world.write(A, b"one")
+    decider.step([desk.see(A)], NOW)
+    desk.world.write(B, b"")
+    decider.step([desk.see(B)], NOW)
+    assert asked == [
+        ({b"/lib/d/x"}, set(), set()),
+        ({A, b"/lib"}, {desk.stat(A).inode}, {(3, fingerprint_of(b"one").sha256)}),
+        ({B, b"/lib"}, {desk.stat(B).inode}, set()),
+    ]
+
+
+def test_rows_below_are_asked_for_only_where_a_new_file_stands(desk: Desk) -> None:
+    asked: list[set[bytes]] = []
+
+    class Asked(MemoryLedger):
+        def records_below(self, paths: Collection[bytes]) -> dict[bytes, list[FileRecord]]:
+            asked.append(set(paths))
+            return super().records_below(paths)
+
+    ledger = Asked()
+    decider = Decider(DeciderConfig(), ledger, desk.world, StepClock(desk.world), lambda noticed, now: False)
+    ledger.rows[A] = desk.know(A, b"one")
+    desk.world.write(B, b"two")
+    decider.step([desk.see(A), desk.see(B), desk.see(C)], NOW)
+    assert asked == [{B}]
+
+
+def test_a_row_that_was_told_in_the_step_before_is_seen_by_the_next(desk: Desk) -> None:
+    desk.world.write(A, b"one")
+    desk.step(desk.see(A))
+    desk.world.rename(A, B)
+    assert desk.tell(desk.see(A), desk.see(B, A)) == [("renamed", B, A)]
+    assert [event.version for event in desk.ledger.events] == [1, 2]
+
+
+def test_the_decider_passes_on_what_the_filters_no_longer_want(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.world.is_unmatched = lambda path: path == A  # type: ignore[method-assign]
+    desk.step(desk.see(A))
+    assert desk.step(after=2.0).decision.events[0].reason == "unmatched"
+
+
+def test_how_coarse_timestamps_are_decides_what_is_racy(desk: Desk) -> None:
+    desk.world.write(A, b"one")
+    for granularity_ns, racy in ((20_000_000, False), (2_000_000_000, True)):
+        ledger = MemoryLedger()
+        decider = Decider(
+            DeciderConfig(granularity_ns=granularity_ns),
+            ledger,
+            desk.world,
+            StepClock(desk.world),
+            lambda noticed, now: False,
+        )
+        decider.step([desk.see(A)], NOW)
+        assert ledger.rows[A].racy is racy
+
+
+# -- counting ------------------------------------------------------------------------------------------
+
+
+def test_changes_that_only_a_periodic_rescan_found_are_counted_as_missed(desk: Desk) -> None:
+    desk.know(C, b"three")
+    desk.world.write(A, b"one")
+    desk.world.write(B, b"two")
+    seen = [desk.see(A, source=Source.RESCAN), desk.see(B), desk.see(C, source=Source.RESCAN)]
+    assert desk.step(*seen).missed == 1
+
+
+def test_a_ledger_gets_each_batch_in_one_call(desk: Desk) -> None:
+    batches: list[int] = []
+
+    class Counting(MemoryLedger):
+        def record(self, rows: RowChanges, events: Sequence[FileEvent]) -> None:
+            batches.append(len(events))
+            super().record(rows, events)
+
+    decider = Decider(
+        DeciderConfig(), Counting(), desk.world, StepClock(desk.world), lambda noticed, now: False
+    )
+    for path in (A, B, C):
+        desk.world.write(path, path)
+    decider.step([desk.see(path) for path in (A, B, C)], NOW)
+    assert batches == [3]

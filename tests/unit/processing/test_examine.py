@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from file_watcher.errors import CatalogUnavailable
+from file_watcher.model import (
+    GONE,
+    UNKNOWN,
+    FileRecord,
+    FileStat,
+    Library,
+    Metadata,
+    Observation,
+    Sight,
+    Source,
+    Ticket,
+)
+from file_watcher.processing.examine import Examination, Examiner
+from file_watcher.processing.fingerprint import ChangedWhileReading, NotRegular, Reading, Unreadable, Vanished
+from file_watcher.processing.settle import SettleConfig
+from tests.support.world import LIBRARY, fingerprint_of
+
+A, B = b"/lib/a", b"/lib/b"
+STAT = FileStat(size=3, mtime_ns=1_000, ctime_ns=2_000, device=7, inode=100)
+LATER = STAT._replace(mtime_ns=9_000, ctime_ns=9_000)
+ONE = fingerprint_of(b"one")
+NOW = 1000.0
+
+
+@dataclass
+class Around:
+    """Surroundings that answer what they are told to, and remember what they were asked."""
+
+    sight: Sight = STAT
+    rows: list[FileRecord] = field(default_factory=list)
+    is_open: bool | None = False
+    reading: Reading | Exception = field(default_factory=lambda: Reading(STAT, ONE, 5_000, 0.0))
+    tags: Future[Metadata | None] | None = None
+    reads: int = 0
+
+    def look(self, path: bytes, library: Library | None) -> Sight:
+        return self.sight
+
+    def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
+        return [row for row in self.rows if row.path == path or row.stat.inode == inode]
+
+    def is_open_for_writing(self, path: bytes) -> bool | None:
+        return self.is_open
+
+    def read(self, path: bytes) -> Reading:
+        self.reads += 1
+        if isinstance(self.reading, Exception):
+            raise self.reading
+        return self.reading
+
+    def read_tags(self, path: bytes, stat: FileStat) -> Future[Metadata | None] | None:
+        return self.tags
+
+
+TICKET = Ticket(
+    path=A,
+    library=LIBRARY,
+    is_folder=False,
+    closed=False,
+    must_hash=False,
+    moved_from=frozenset(),
+    source=Source.KERNEL,
+    noticed=NOW - 1,
+    changed_ns=77,
+    waited_since=NOW - 1,
+    last_stat=None,
+    still_since=NOW - 1,
+    told_growing=None,
+)
+
+
+def row(path: bytes = A, stat: FileStat = STAT, **fields: object) -> FileRecord:
+    values: dict[str, object] = {"file_id": path.decode(), "version": 1, "fingerprint": ONE}
+    return FileRecord(path, LIBRARY.id, stat=stat, **(values | fields))  # type: ignore[arg-type]
+
+
+def examine(around: Around, **ticket: object) -> Examination:
+    config = SettleConfig(quiet=1.0, max_wait=30.0)
+    return Examiner(config, around).examine(replace(TICKET, **ticket), NOW)  # type: ignore[arg-type]
+
+
+def observed(examination: Examination) -> Observation:
+    assert examination.observation is not None
+    return examination.observation
+
+
+# -- what is read, and what is not ---------------------------------------------------------------------
+
+
+def test_a_file_without_a_row_is_read() -> None:
+    examination = examine(Around(), moved_from=frozenset({B}), source=Source.SCAN)
+    assert observed(examination) == Observation(
+        path=A,
+        library=LIBRARY,
+        sight=STAT,
+        fingerprint=ONE,
+        read_at_ns=5_000,
+        moved_from=frozenset({B}),
+        source=Source.SCAN,
+        noticed=NOW - 1,
+        changed_ns=77,
+    )
+    assert examination.keep_watching_after is None
+
+
+def test_the_stat_of_the_open_file_counts() -> None:
+    """It is the one that was the same before and after the reading."""
+    around = Around(reading=Reading(LATER, ONE, 5_000, 0.0))
+    assert observed(examine(around)).sight == LATER
+
+
+def test_a_file_that_its_row_proves_is_not_read() -> None:
+    around = Around(rows=[row()])
+    seen = observed(examine(around))
+    assert (seen.sight, seen.fingerprint, around.reads) == (STAT, None, 0)
+
+
+@pytest.mark.parametrize("why", [{"closed": True}, {"must_hash": True}])
+def test_a_closed_write_and_a_wish_to_make_sure_always_read(why: dict[str, bool]) -> None:
+    around = Around(rows=[row()])
+    assert observed(examine(around, **why)).fingerprint == ONE
+    assert around.reads == 1
+
+
+@pytest.mark.parametrize("doubt", [{"racy": True}, {"fingerprint": None}, {"growing": True}, {"stat": LATER}])
+def test_a_file_that_its_row_does_not_prove_is_read(doubt: dict[str, object]) -> None:
+    around = Around(rows=[row(**doubt)])  # type: ignore[arg-type]
+    examine(around)
+    assert around.reads == 1
+
+
+def test_a_moved_file_that_its_row_proves_is_not_read() -> None:
+    around = Around(sight=STAT._replace(ctime_ns=9), rows=[row(B)])
+    examine(around, moved_from=frozenset({B}))
+    assert around.reads == 0
+    examine(around)
+    assert around.reads == 1
+
+
+@pytest.mark.parametrize("sight", [GONE, UNKNOWN])
+def test_what_is_not_seen_is_observed_as_it_is(sight: Sight) -> None:
+    around = Around(sight=sight)
+    assert observed(examine(around)).sight is sight
+    assert around.reads == 0
+
+
+# -- settling ------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_somebody_writes_is_looked_at_again_after_the_window() -> None:
+    around = Around(is_open=True)
+    assert examine(around) == Examination(None, STAT, 1.0)
+    assert around.reads == 0
+
+
+def test_a_file_that_stays_open_but_still_is_read_and_kept_an_eye_on() -> None:
+    around = Around(is_open=True)
+    examination = examine(around, last_stat=STAT, still_since=NOW - 30)
+    assert observed(examination).fingerprint == ONE
+    assert examination.keep_watching_after == 30.0
+
+
+def test_a_file_that_grows_for_long_is_observed_unread_and_kept_an_eye_on() -> None:
+    around = Around(is_open=True)
+    examination = examine(around, last_stat=LATER, waited_since=NOW - 30)
+    seen = observed(examination)
+    assert (seen.growing, seen.fingerprint, seen.sight) == (True, None, STAT)
+    assert examination.keep_watching_after == 1.0
+    assert around.reads == 0
+
+
+def test_a_file_that_is_proved_but_still_open_is_kept_an_eye_on_for_its_next_growth() -> None:
+    """Growth raises no hint: only our own looks find it."""
+    assert examine(Around(rows=[row()], is_open=True), source=Source.RECHECK).keep_watching_after == 30.0
+    assert examine(Around(rows=[row()], is_open=None), source=Source.RECHECK).keep_watching_after is None
+    assert examine(Around(rows=[row()], is_open=False), source=Source.RECHECK).keep_watching_after is None
+    assert examine(Around(rows=[row()], is_open=True), source=Source.RESCAN).keep_watching_after is None
+
+
+# -- a reading that fails ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [Vanished(A), NotRegular(A)])
+def test_a_file_that_vanished_is_looked_at_again_at_once(error: Exception) -> None:
+    assert examine(Around(reading=error)) == Examination(None, STAT, 0.0)
+
+
+def test_a_file_that_changed_while_it_was_read_settles_again() -> None:
+    assert examine(Around(reading=ChangedWhileReading(A))) == Examination(None, None, 1.0)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_file_that_may_not_be_read_is_observed_with_the_reason(number: int) -> None:
+    seen = observed(examine(Around(reading=Unreadable(A, number))))
+    assert (seen.sight, seen.fingerprint) == (STAT, None)
+    assert seen.error == str(Unreadable(A, number))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EAGAIN])
+def test_a_failing_disk_tells_nothing(number: int) -> None:
+    assert observed(examine(Around(reading=Unreadable(A, number)))).sight is UNKNOWN
+
+
+def test_an_outage_of_the_catalog_is_the_callers() -> None:
+    class Away(Around):
+        def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
+            raise CatalogUnavailable("nobody answers")
+
+    with pytest.raises(CatalogUnavailable):
+        examine(Away())
+
+
+# -- tags ----------------------------------------------------------------------------------------------
+
+
+def test_tags_are_begun_and_handed_on_without_waiting_for_them() -> None:
+    tags: Future[Metadata | None] = Future()
+    assert examine(Around(tags=tags)).tags is tags
+    assert examine(Around(tags=tags, rows=[row()])).tags is None
+
+
+# -- hard links ----------------------------------------------------------------------------------------
+
+
+def test_a_write_under_one_name_makes_the_other_names_dirty() -> None:
+    around = Around(sight=LATER, rows=[row(), row(B), row(b"/lib/c")])
+    assert examine(around).other_links == (B, b"/lib/c")
+
+
+def test_a_touch_of_the_ctime_makes_no_other_name_dirty() -> None:
+    around = Around(sight=STAT._replace(ctime_ns=9), rows=[row(), row(B)])
+    assert examine(around).other_links == ()
+
+
+def test_other_names_are_told_of_a_growing_file_too() -> None:
+    around = Around(sight=LATER, rows=[row(), row(B)], is_open=True)
+    assert examine(around, last_stat=STAT, waited_since=NOW - 30).other_links == (B,)
+
+
+def test_other_names_are_told_of_a_file_that_may_not_be_read_too() -> None:
+    around = Around(sight=LATER, rows=[row(), row(B)], reading=Unreadable(A, errno.EACCES))
+    assert examine(around).other_links == (B,)
+
+
+@pytest.mark.parametrize("sight", [GONE, LATER._replace(inode=5)])
+def test_the_other_names_of_a_file_that_was_here_are_dirty(sight: Sight) -> None:
+    """A rename over the path, or its end, changes the links of the file that was here."""
+    around = Around(sight=sight, rows=[row(), row(B)])
+    assert examine(around).other_links == (B,)
+
+
+def test_only_the_kernels_hints_make_other_names_dirty() -> None:
+    around = Around(sight=LATER, rows=[row(), row(B)])
+    for source in (Source.SCAN, Source.RESCAN, Source.RECHECK):
+        assert examine(around, source=source).other_links == ()

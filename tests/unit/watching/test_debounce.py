@@ -1,0 +1,544 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket
+from file_watcher.watching.debounce import Debouncer
+from tests.support.world import LIBRARY
+
+A, B, C = b"/lib/a", b"/lib/b", b"/lib/c"
+STAT = FileStat(size=3, mtime_ns=1_000, ctime_ns=2_000, device=7, inode=100)
+
+
+class Watched:
+    """A debouncer with a window of one second, and short ways to give it hints."""
+
+    def __init__(self) -> None:
+        self.debouncer = Debouncer(1.0)
+
+    def kernel(self, path: bytes, now: float, kind: HintKind = HintKind.CREATED, **more: object) -> None:
+        """A hint of the kernel."""
+        self._hint(Hint(path, kind, **more), now)  # type: ignore[arg-type]
+
+    def scan(self, path: bytes, now: float, source: Source = Source.SCAN, **how: object) -> None:
+        """A hint that is due after `delay` seconds."""
+        self._hint(Hint(path, HintKind.SCANNED, source=source), now, **how)
+
+    def due(self, now: float, limit: int = 100) -> list[bytes]:
+        """The paths that are due."""
+        return [ticket.path for ticket in self.debouncer.due(now, limit)]
+
+    def take(self, now: float) -> Ticket:
+        """The one ticket that is due."""
+        (ticket,) = self.debouncer.due(now, 100)
+        return ticket
+
+    def _hint(self, hint: Hint, now: float, **how: object) -> None:
+        self.debouncer.hint(hint, LIBRARY, now, int(now * 1e9), **how)  # type: ignore[arg-type]
+
+
+# -- the window ----------------------------------------------------------------------------------------
+
+
+def test_a_path_is_due_once_it_has_been_quiet_for_the_window() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    assert watched.debouncer.next_due() == 11.0
+    assert watched.due(10.99) == []
+    assert watched.due(11.0) == [A]
+    assert watched.due(99.0) == []
+
+
+def test_every_hint_of_the_kernel_opens_the_window_anew() -> None:
+    watched = Watched()
+    for now in (10.0, 10.9, 11.8):
+        watched.kernel(A, now)
+    assert watched.due(12.7) == []
+    assert watched.due(12.8) == [A]
+    assert watched.debouncer.suppressed == 2
+
+
+def test_a_thousand_hints_are_one_ticket() -> None:
+    watched = Watched()
+    for _ in range(1000):
+        watched.kernel(A, 10.0)
+    assert len(watched.debouncer) == 1
+    assert watched.due(11.0) == [A]
+
+
+def test_paths_do_not_wait_for_one_another() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.kernel(B, 10.5)
+    assert watched.due(11.0) == [A]
+    assert watched.debouncer.next_due() == 11.5
+    assert watched.due(11.5) == [B]
+
+
+def test_tickets_come_in_the_order_of_their_hints_and_no_more_than_asked_for() -> None:
+    watched = Watched()
+    for path in (C, A, B):
+        watched.kernel(path, 10.0)
+    assert watched.due(11.0, limit=2) == [C, A]
+    assert watched.due(11.0, limit=2) == [B]
+
+
+def test_nothing_is_due_of_nothing() -> None:
+    watched = Watched()
+    assert (watched.due(10.0), watched.debouncer.next_due(), len(watched.debouncer)) == ([], None, 0)
+    assert watched.debouncer.oldest_noticed() is None
+
+
+def test_a_scans_hint_is_due_at_once_or_after_its_delay() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0)
+    watched.scan(B, 10.0, delay=5.0)
+    assert watched.due(10.0) == [A]
+    assert watched.due(14.9) == []
+    assert watched.due(15.0) == [B]
+
+
+def test_a_scans_hint_does_not_shorten_an_open_window() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.scan(A, 10.1)
+    assert watched.due(10.9) == []
+    assert watched.due(11.0) == [A]
+
+
+def test_a_scans_hint_does_not_lengthen_an_open_window() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.scan(A, 10.1, delay=50.0)
+    assert watched.due(11.0) == [A]
+
+
+def test_the_kernels_hint_opens_a_window_for_what_a_scan_had_found() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, delay=0.5)
+    watched.kernel(A, 10.2)
+    assert watched.due(11.1) == []
+    assert watched.due(11.2) == [A]
+
+
+def test_an_earlier_wish_makes_a_delayed_one_earlier() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, delay=50.0)
+    watched.scan(A, 11.0, delay=1.0)
+    assert watched.due(12.0) == [A]
+    assert watched.due(99.0) == []
+
+
+def test_a_later_wish_makes_a_delayed_one_no_earlier_than_itself() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, delay=1.0)
+    watched.scan(A, 10.0, delay=2.0)
+    assert watched.due(11.5) == []
+    assert watched.due(12.0) == [A]
+
+
+# -- what a ticket says --------------------------------------------------------------------------------
+
+
+def test_a_ticket_holds_all_that_the_hints_told() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0, HintKind.MOVED, moved_from=B)
+    watched.kernel(A, 10.3, HintKind.CLOSED)
+    watched.kernel(A, 10.5, HintKind.MOVED, moved_from=C, is_folder=True)
+    assert watched.take(11.5) == Ticket(
+        path=A,
+        library=LIBRARY,
+        is_folder=True,
+        closed=True,
+        must_hash=False,
+        moved_from=frozenset({B, C}),
+        source=Source.KERNEL,
+        noticed=10.0,
+        changed_ns=10_000_000_000,
+        waited_since=10.0,
+        last_stat=None,
+        still_since=10.0,
+        told_growing=None,
+    )
+
+
+def test_what_a_ticket_told_is_not_told_again_by_the_next() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0, HintKind.CLOSED, moved_from=B, is_folder=True)
+    watched.scan(A, 10.0, must_hash=True)
+    first = watched.take(11.0)
+    watched.scan(A, 12.0, source=Source.RESCAN)
+    watched.debouncer.done(first, 13.0)
+    second = watched.take(13.0)
+    assert first.must_hash
+    assert (second.closed, second.must_hash, second.is_folder, second.moved_from) == (
+        False,
+        False,
+        False,
+        set(),
+    )
+    assert second.source is Source.RESCAN
+
+
+def test_the_source_that_tells_most_is_the_tickets() -> None:
+    order = [Source.KERNEL, Source.SCAN, Source.RESCAN, Source.RECHECK]
+    for first in order:
+        for second in order:
+            watched = Watched()
+            watched.scan(A, 10.0, source=first)
+            watched.scan(A, 10.0, source=second)
+            stronger = min(first, second, key=order.index)
+            assert watched.take(11.0).source is stronger, (first, second)
+
+
+def test_a_hint_that_stands_for_an_earlier_one_is_dated_back() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, noticed=3.0)
+    assert watched.debouncer.oldest_noticed() == 3.0
+    watched.scan(A, 10.0, noticed=5.0)
+    assert watched.take(10.0).noticed == 3.0
+    watched.kernel(B, 10.0)
+    watched.scan(B, 10.5, noticed=2.0)
+    assert watched.take(11.0).noticed == 2.0
+
+
+def test_a_rename_of_what_was_renamed_remembers_the_first_name() -> None:
+    watched = Watched()
+    watched.kernel(B, 10.0, HintKind.MOVED, moved_from=A)
+    watched.kernel(C, 10.1, HintKind.MOVED, moved_from=B)
+    tickets = {ticket.path: ticket for ticket in watched.debouncer.due(11.1, 10)}
+    assert tickets[C].moved_from == {A, B}
+
+
+def test_a_rename_of_what_was_closed_counts_as_closed() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0, HintKind.CLOSED)
+    watched.kernel(B, 10.1, HintKind.MOVED, moved_from=A)
+    tickets = {ticket.path: ticket for ticket in watched.debouncer.due(11.1, 10)}
+    assert tickets[B].closed
+
+
+def test_a_library_that_took_over_a_path_is_the_tickets() -> None:
+    watched = Watched()
+    other = Library(2, "other", "test", b"/lib")
+    watched.scan(A, 10.0, background=True, delay=9.0)
+    watched.debouncer.hint(Hint(A, HintKind.CLOSED), other, 10.0, 0)
+    assert watched.take(11.0).library == other
+
+
+# -- in flight -----------------------------------------------------------------------------------------
+
+
+def test_never_more_than_one_ticket_of_a_path_is_in_flight() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    first = watched.take(11.0)
+    watched.kernel(A, 11.5)
+    assert watched.due(99.0) == []
+    watched.debouncer.done(first, 99.0)
+    assert watched.due(99.0) == [A]
+
+
+def test_a_decided_path_is_forgotten() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    ticket = watched.take(11.0)
+    assert len(watched.debouncer) == 1
+    watched.debouncer.done(ticket, 12.0)
+    assert len(watched.debouncer) == 0
+    assert watched.due(99.0) == []
+    watched.kernel(A, 100.0)
+    assert watched.take(101.0).noticed == 100.0
+
+
+def test_a_hint_that_came_while_in_flight_keeps_its_window() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    first = watched.take(11.0)
+    watched.kernel(A, 12.0)
+    watched.debouncer.done(first, 12.5)
+    assert watched.due(12.9) == []
+    second = watched.take(13.0)
+    assert (second.noticed, second.waited_since) == (12.0, 12.5)
+
+
+def test_the_first_of_the_hints_that_came_while_in_flight_dates_the_next_ticket() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    first = watched.take(11.0)
+    watched.kernel(A, 12.0)
+    watched.kernel(A, 12.5)
+    watched.scan(A, 12.6, noticed=11.9)
+    watched.debouncer.done(first, 12.7)
+    assert watched.debouncer.oldest_noticed() == 11.9
+    assert watched.take(13.5).noticed == 11.9
+
+
+def test_a_scans_hint_while_in_flight_is_due_when_the_first_is_done() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    first = watched.take(11.0)
+    watched.scan(A, 11.1)
+    watched.debouncer.done(first, 12.0)
+    assert watched.due(12.0) == [A]
+
+
+def test_a_delayed_wish_while_in_flight_keeps_its_delay() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    first = watched.take(11.0)
+    watched.scan(A, 11.1, delay=5.0, must_hash=True)
+    watched.debouncer.done(first, 12.0)
+    assert watched.due(16.0) == []
+    assert watched.take(16.1).must_hash
+
+
+def test_a_scans_hint_while_in_flight_does_not_shorten_the_window_of_the_kernels() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    first = watched.take(11.0)
+    watched.kernel(A, 11.5)
+    watched.scan(A, 11.6)
+    watched.debouncer.done(first, 11.7)
+    assert watched.due(12.4) == []
+    assert watched.due(12.5) == [A]
+
+
+# -- not ready to be decided ---------------------------------------------------------------------------
+
+
+def test_a_path_that_was_not_ready_is_due_again_with_all_that_was_told() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0, HintKind.CLOSED, moved_from=B, is_folder=True)
+    watched.scan(A, 10.0, must_hash=True)
+    first = watched.take(11.0)
+    watched.debouncer.again(first, 11.0, None, 2.0)
+    assert watched.due(12.9) == []
+    assert watched.take(13.0) == first
+
+
+def test_stillness_is_counted_from_the_first_look_that_saw_it() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    for now in (11.0, 12.0, 13.0):
+        watched.debouncer.again(watched.take(now), now, STAT, 1.0)
+    ticket = watched.take(14.0)
+    assert (ticket.last_stat, ticket.still_since, ticket.waited_since) == (STAT, 11.0, 10.0)
+
+
+def test_a_change_of_size_mtime_or_inode_ends_the_stillness_and_a_change_of_ctime_does_not() -> None:
+    for change, still_since in (
+        ({"size": 4}, 12.0),
+        ({"mtime_ns": 9}, 12.0),
+        ({"inode": 9}, 12.0),
+        ({"ctime_ns": 9}, 11.0),
+    ):
+        watched = Watched()
+        watched.kernel(A, 10.0)
+        watched.debouncer.again(watched.take(11.0), 11.0, STAT, 1.0)
+        watched.debouncer.again(watched.take(12.0), 12.0, STAT._replace(**change), 1.0)
+        assert watched.take(13.0).still_since == still_since, change
+
+
+def test_a_look_that_saw_no_stat_leaves_the_stillness_alone() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.debouncer.again(watched.take(11.0), 11.0, STAT, 1.0)
+    watched.debouncer.again(watched.take(12.0), 12.0, None, 1.0)
+    ticket = watched.take(13.0)
+    assert (ticket.last_stat, ticket.still_since) == (STAT, 11.0)
+
+
+def test_a_hint_that_came_during_the_look_decides_when_the_next_is_due() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    first = watched.take(11.0)
+    watched.kernel(A, 11.5, HintKind.CLOSED)
+    watched.debouncer.again(first, 11.6, STAT, 30.0)
+    second = watched.take(12.5)
+    assert (second.closed, second.noticed) == (True, 10.0)
+    watched.debouncer.done(second, 13.0)
+    assert len(watched.debouncer) == 0, "nothing came since the second look"
+
+
+def test_a_hint_while_waiting_for_the_next_look_opens_a_window() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.debouncer.again(watched.take(11.0), 11.0, STAT, 5.0)
+    watched.kernel(A, 15.8)
+    assert watched.due(16.5) == []
+    assert watched.due(16.8) == [A]
+
+
+# -- in the background ---------------------------------------------------------------------------------
+
+
+def test_a_background_path_is_not_dirty_until_it_is_looked_at() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, source=Source.RECHECK, background=True, must_hash=True, delay=0.5)
+    assert len(watched.debouncer) == 0
+    assert not watched.debouncer.undecided(99.0, 99.0, 99.0)
+    assert watched.debouncer.next_due() == 10.5
+    assert watched.due(10.4) == []
+    ticket = watched.take(11.0)
+    assert (ticket.must_hash, ticket.noticed, ticket.waited_since) == (True, 11.0, 11.0)
+    assert ticket.source is Source.RECHECK
+    assert len(watched.debouncer) == 1
+    watched.debouncer.done(ticket, 12.0)
+    assert len(watched.debouncer) == 0
+
+
+def test_fresh_changes_come_before_the_background_which_comes_in_small_portions() -> None:
+    watched = Watched()
+    for number in range(5):
+        watched.scan(b"/lib/%d" % number, 10.0, background=True)
+    watched.kernel(A, 10.0)
+    assert watched.due(11.0) == [A]
+    assert [len(watched.due(11.0)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_the_background_is_limited_to_what_was_asked_for() -> None:
+    watched = Watched()
+    for path in (A, B):
+        watched.scan(path, 10.0, background=True)
+    assert watched.due(10.0, limit=1) == [A]
+
+
+def test_a_hint_brings_a_background_path_forward_with_what_it_wanted() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, background=True, must_hash=True, delay=50.0)
+    watched.kernel(A, 20.0)
+    assert len(watched.debouncer) == 1
+    ticket = watched.take(21.0)
+    assert (ticket.must_hash, ticket.noticed, ticket.waited_since) == (True, 20.0, 20.0)
+    assert (ticket.changed_ns, ticket.source) == (20_000_000_000, Source.KERNEL)
+    watched.debouncer.done(ticket, 22.0)
+    assert watched.due(99.0) == [], "the look in the background is done with"
+
+
+def test_of_two_wishes_in_the_background_the_earlier_counts() -> None:
+    for first, second in ((50.0, 5.0), (5.0, 50.0)):
+        watched = Watched()
+        watched.scan(A, 10.0, background=True, delay=first)
+        watched.scan(A, 10.0, background=True, delay=second)
+        assert watched.due(14.9) == []
+        assert watched.due(15.0) == [A]
+        assert watched.due(99.0) == []
+
+
+def test_a_wish_in_the_background_for_a_dirty_path_joins_it() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.scan(A, 10.1, background=True, must_hash=True, delay=50.0)
+    assert watched.take(11.0).must_hash
+
+
+def test_a_path_that_is_kept_an_eye_on_is_looked_at_in_the_background() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.debouncer.again(watched.take(11.0), 11.0, STAT, 1.0)
+    watched.debouncer.done(watched.take(12.0), 12.0, look_again_after=30.0, growing=True)
+    assert len(watched.debouncer) == 0
+    assert watched.due(41.9) == []
+    ticket = watched.take(42.0)
+    assert (ticket.told_growing, ticket.last_stat, ticket.still_since) == (12.0, STAT, 11.0)
+    assert (ticket.waited_since, ticket.source) == (42.0, Source.RECHECK)
+
+
+def test_a_hint_that_came_while_in_flight_goes_before_keeping_an_eye_on_it() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    ticket = watched.take(11.0)
+    watched.kernel(A, 11.5)
+    watched.debouncer.done(ticket, 12.0, look_again_after=30.0, growing=True)
+    assert len(watched.debouncer) == 1
+    assert watched.take(12.5).told_growing == 12.0
+
+
+# -- what is undecided ---------------------------------------------------------------------------------
+
+
+def test_a_hint_is_undecided_until_its_path_is_decided() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    assert watched.debouncer.undecided(10.0, 30.0, 10.5)
+    assert not watched.debouncer.undecided(9.9, 30.0, 10.5)
+    ticket = watched.take(11.0)
+    assert watched.debouncer.undecided(10.0, 30.0, 11.5)
+    watched.debouncer.done(ticket, 12.0)
+    assert not watched.debouncer.undecided(10.0, 30.0, 12.0)
+
+
+def test_a_file_that_was_found_open_for_long_is_not_waited_for() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.debouncer.again(watched.take(11.0), 11.0, STAT, 1.0)
+    assert watched.debouncer.undecided(10.0, 30.0, 40.0)
+    assert not watched.debouncer.undecided(10.0, 30.0, 40.1)
+
+
+def test_a_file_whose_turn_has_not_come_is_waited_for_however_long_it_takes() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    assert watched.debouncer.undecided(10.0, 30.0, 99.0)
+    watched.take(99.0)
+    assert watched.debouncer.undecided(10.0, 30.0, 999.0)
+
+
+def test_a_file_that_was_found_open_and_is_being_read_is_waited_for() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.debouncer.again(watched.take(11.0), 11.0, STAT, 1.0)
+    watched.take(12.0)
+    assert watched.debouncer.undecided(10.0, 30.0, 99.0)
+
+
+# -- whatever happens ----------------------------------------------------------------------------------
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["kernel", "scan", "background", "due", "done", "again"]),
+        st.sampled_from([A, B, C]),
+        st.sampled_from([0.0, 0.3, 1.0, 5.0]),
+    ),
+    max_size=60,
+)
+
+
+@given(ACTIONS)
+def test_every_hint_is_followed_by_a_ticket_and_no_path_has_two(
+    actions: list[tuple[str, bytes, float]],
+) -> None:
+    watched = Watched()
+    now = 10.0
+    hinted: dict[bytes, float] = {}
+    flying: dict[bytes, Ticket] = {}
+    for what, path, seconds in actions:
+        now += seconds
+        if what == "due":
+            for ticket in watched.debouncer.due(now, 2):
+                assert ticket.path not in flying
+                flying[ticket.path] = ticket
+                hinted.pop(ticket.path, None)
+        elif what == "done" and path in flying:
+            watched.debouncer.done(flying.pop(path), now)
+        elif what == "again" and path in flying:
+            watched.debouncer.again(flying.pop(path), now, None, seconds)
+            hinted[path] = now
+        elif what == "kernel":
+            watched.kernel(path, now)
+            hinted[path] = now
+        elif what in ("scan", "background"):
+            watched.scan(path, now, delay=seconds, background=what == "background")
+            hinted[path] = now
+    for ticket in flying.values():
+        watched.debouncer.done(ticket, now)
+    seen: set[bytes] = set()
+    while (due := watched.debouncer.next_due()) is not None:
+        assert due <= now + 11.0
+        for ticket in watched.debouncer.due(due, 2):
+            seen.add(ticket.path)
+            watched.debouncer.done(ticket, due)
+    assert seen >= hinted.keys()
+    assert len(watched.debouncer) == 0
