@@ -130,6 +130,7 @@ def assemble(at: Surroundings) -> Parts:
         lambda ticket: scans.request_folder(ticket),  # noqa: PLW0108 - built below
         at.metrics,
         at.on_failure,
+        watch.max_wait,
     )
     deciding = _deciding(at, store, eye, libraries, scheduler, relay, watched)
     tags = TagReader(
@@ -169,8 +170,22 @@ def _wants(hint: Hint, path_filter: PathFilter) -> bool:
     return path_filter.wants_folder(hint.path) if hint.is_folder else path_filter.wants_file(hint.path)
 
 
+def broker_config(settings: Settings) -> BrokerConfig:
+    """How to reach the broker. Raises UsageError."""
+    rabbitmq = settings.rabbitmq
+    return BrokerConfig(
+        url=rabbitmq.connection_url().get_secret_value(),
+        exchange=rabbitmq.exchange,
+        declare=rabbitmq.declare,
+        alternate_exchange=settings.watch.alternate_exchange,
+        ca_file=_text(rabbitmq.ca_file),
+        cert_file=_text(rabbitmq.cert_file),
+        key_file=_text(rabbitmq.key_file),
+    )
+
+
 def _publishing(at: Surroundings, outbox: Outbox) -> tuple[Relay, Publisher]:
-    rabbitmq, watch = at.settings.rabbitmq, at.settings.watch
+    watch = at.settings.watch
     relay = Relay(
         outbox,
         RelayConfig(rate_limit=watch.rate_limit, flush_seconds=_FLUSH_SECONDS),
@@ -178,16 +193,7 @@ def _publishing(at: Surroundings, outbox: Outbox) -> tuple[Relay, Publisher]:
         telemetry=at.metrics,
         on_delivered=at.on_delivered,
     )
-    config = BrokerConfig(
-        url=rabbitmq.connection_url().get_secret_value(),
-        exchange=rabbitmq.exchange,
-        declare=rabbitmq.declare,
-        alternate_exchange=watch.alternate_exchange,
-        ca_file=_text(rabbitmq.ca_file),
-        cert_file=_text(rabbitmq.cert_file),
-        key_file=_text(rabbitmq.key_file),
-    )
-    return relay, Publisher(config, at.instance_id, relay, at.on_failure)
+    return relay, Publisher(broker_config(at.settings), at.instance_id, relay, at.on_failure)
 
 
 def _deciding(

@@ -86,11 +86,13 @@ class Barrier:
 
         Raises CatalogUnavailable: then ask once more.
         """
+        # Drained first: a watch that is renewed meanwhile brings a scan, which is waited for next.
+        blind = self._keeper.drain(_DRAIN_SECONDS)
         while not self._keeper.is_scanned():
             if should_stop():
                 return None
             self._keeper.wait_until_scanned(_WAIT_SECONDS)
-        if not self._scan(self._keeper.drain(_DRAIN_SECONDS), should_stop):
+        if not self._scan(blind, should_stop):
             return None
         noticed = time.monotonic()
         while not self.is_decided(noticed, _WAIT_SECONDS):

@@ -20,6 +20,14 @@ Metadata = Mapping[str, Any]
 """What is known of a medium: duration (s), bitrate (bit/s), sample_rate (Hz), channels, format, tags, error."""
 
 
+_FARTHEST_NS: Final = (1 << 63) - 1
+"""What databases can hold: April 2262. Anybody may set a file's time beyond it (utimensat(2))."""
+
+
+def _storable(ns: int) -> int:
+    return min(max(ns, -_FARTHEST_NS), _FARTHEST_NS)
+
+
 class FileStat(NamedTuple):
     """The part of lstat(2) that identifies a file's state. Compare with ==: nlink is no part of it."""
 
@@ -32,7 +40,8 @@ class FileStat(NamedTuple):
     @classmethod
     def of(cls, result: os.stat_result) -> FileStat:
         """Take what identifies the file out of what os.stat returned."""
-        return cls(result.st_size, result.st_mtime_ns, result.st_ctime_ns, result.st_dev, result.st_ino)
+        mtime_ns, ctime_ns = _storable(result.st_mtime_ns), _storable(result.st_ctime_ns)
+        return cls(result.st_size, mtime_ns, ctime_ns, result.st_dev, result.st_ino)
 
     def same_file(self, other: FileStat) -> bool:
         """Whether both are the same inode of the same device (it may have been reused in between)."""

@@ -23,7 +23,7 @@ from file_watcher.catalog.database import Database
 from file_watcher.catalog.owner import Ownership, owner_lock
 from file_watcher.catalog.schema import migrate
 from file_watcher.errors import CatalogUnavailable
-from file_watcher.lifecycle import Deadline
+from file_watcher.lifecycle import Deadline, spawn
 from file_watcher.model import Health, OutboxMessage, Source
 from file_watcher.ops.health import HealthServer
 from file_watcher.ops.metrics import Metrics
@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 STOP_SECONDS: Final = 4.5
 """A stop must be over within 5 s, whatever a disk or a server does (SPEC section 6)."""
+_GOODBYE_SECONDS: Final = 0.3
 _FIRST_RETRY: Final = 0.2
 _LONGEST_RETRY: Final = 10.0
 _NOT_YET: Final = ("idle_timeout", "emit_chmod", "priority_patterns", "max_watches", "outbox_limit")
@@ -112,7 +113,9 @@ class Service:
         parts.publisher.close()
         if not parts.publisher.join(whole):
             late.append("Publisher")
-        self._say_goodbye(parts, late)
+        # A database that hangs must not hold up the end: the heartbeat grows old by itself.
+        goodbye = spawn("fw-goodbye", lambda: self._say_goodbye(parts, late), self._fail)
+        goodbye.join(max(whole.remaining(), _GOODBYE_SECONDS))
 
     def _say_goodbye(self, parts: Parts, late: list[str]) -> None:
         if late:

@@ -86,7 +86,11 @@ def is_poison(error: BaseException) -> bool:
     What a driver cannot even encode is raised by SQLite's driver as plain Python errors.
     """
     if isinstance(error, DBAPIError):
-        return isinstance(error, IntegrityError) or isinstance(error.orig, _BAD_VALUE)
+        state = getattr(error.orig, "sqlstate", None) or ""
+        # Class 54: a program limit, such as a path too long for PostgreSQL's index (2,704 bytes).
+        return (
+            isinstance(error, IntegrityError) or isinstance(error.orig, _BAD_VALUE) or state.startswith("54")
+        )
     return isinstance(error, (OverflowError, ValueError, TypeError))
 
 

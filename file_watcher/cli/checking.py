@@ -20,7 +20,7 @@ from file_watcher.cli.asking import AsJson
 from file_watcher.cli.endings import FINE, WRONG
 from file_watcher.cli.findings import Finding, Mark, ok, problem, show, verdict, warning, worst
 from file_watcher.cli.options import Given
-from file_watcher.cli.places import broker_config, catalog_url
+from file_watcher.cli.places import catalog_url
 from file_watcher.errors import CatalogUnavailable, FileWatcherError
 from file_watcher.settings import Loaded, Settings, option_table, prepare_state_folder, state_folder
 
@@ -146,6 +146,7 @@ def _judge_schema(database: Database) -> Iterator[Finding]:
 
 
 def _check_broker(loaded: Loaded) -> Iterator[Finding]:
+    from file_watcher.assembly import broker_config
     from file_watcher.publishing.consume import probe
 
     try:

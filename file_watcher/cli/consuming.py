@@ -18,7 +18,6 @@ import typer
 
 from file_watcher.cli.endings import FINE
 from file_watcher.cli.options import Given
-from file_watcher.cli.places import broker_config
 from file_watcher.cli.signals import Signals
 from file_watcher.errors import UsageError
 from file_watcher.ops.log import is_terminal, wants_color
@@ -50,6 +49,7 @@ def consume(
     as_json: Annotated[bool, typer.Option("--json", help="Print each message as one line of JSON.")] = False,
 ) -> int:
     """Subscribe to the events and print them, until Ctrl-C."""
+    from file_watcher.assembly import broker_config
     from file_watcher.publishing.consume import consume as subscribe
 
     if queue is not None and routing_keys:

@@ -1,16 +1,12 @@
-"""Where a process finds its catalog, its name and its broker, worked out of the settings. Owns no thread."""
+"""Where a process finds its catalog and its name, worked out of the settings. Owns no thread."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from file_watcher.settings import Settings, instance_id, prepare_state_folder, state_folder
-
-if TYPE_CHECKING:
-    from file_watcher.publishing.broker import BrokerConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +55,3 @@ def runtime_rows(url: str) -> dict[str, str]:
         return settings_rows(database)
     finally:
         database.close()
-
-
-def broker_config(settings: Settings) -> BrokerConfig:
-    """How to reach the broker, for commands of their own connection. Raises UsageError."""
-    from file_watcher.publishing.broker import BrokerConfig
-
-    rabbitmq = settings.rabbitmq
-    return BrokerConfig(
-        url=rabbitmq.connection_url().get_secret_value(),
-        exchange=rabbitmq.exchange,
-        declare=rabbitmq.declare,
-        alternate_exchange=settings.watch.alternate_exchange,
-        ca_file=_text(rabbitmq.ca_file),
-        cert_file=_text(rabbitmq.cert_file),
-        key_file=_text(rabbitmq.key_file),
-    )
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else os.fspath(path)

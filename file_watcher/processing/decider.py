@@ -136,8 +136,9 @@ class Decider:
     def _has_expired(self, held: Pending, now: float) -> bool:
         if now < self._deadline(held):
             return False
-        late = now >= held.since + max(self._config.patience, self._config.move_window)
-        return late or held.observation.sight is not GONE or not self._undecided(held.since, now)
+        # What waits for its turn counts as undecided however long that takes; only what hangs is given up.
+        late = now >= held.since + max(10 * self._config.patience, self._config.move_window)
+        return late or not self._undecided(held.since, now)
 
     def _decide(self, pending: list[Pending]) -> Decision:
         trusted = {library: self._eye.is_verified(library) for library in _libraries(pending)}

@@ -31,7 +31,7 @@ from file_watcher.processing.fingerprint import (
     Unreadable,
     Vanished,
 )
-from file_watcher.processing.settle import SettleConfig, Verdict, verdict
+from file_watcher.processing.settle import SettleConfig, Verdict, told_at, verdict
 
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
 
@@ -102,7 +102,7 @@ class Examiner:
             growing = _observation(ticket, sight, growing=True)
             return Examination(growing, sight, keep_watching_after=self._config.quiet, other_links=links)
         keep = self._config.max_wait if judged is Verdict.READY_BUT_OPEN else None
-        return self._read(ticket, sight, links, keep)
+        return self._read(ticket, sight, links, keep, now)
 
     def _links(self, ticket: Ticket, sight: FileStat | None, rows: Sequence[FileRecord]) -> tuple[bytes, ...]:
         """Other names of the file that is here, and of the one that was: a write under this name hints at none
@@ -128,7 +128,12 @@ class Examiner:
         return self._config.max_wait if is_open else None
 
     def _read(
-        self, ticket: Ticket, sight: FileStat, links: tuple[bytes, ...], keep_watching_after: float | None
+        self,
+        ticket: Ticket,
+        sight: FileStat,
+        links: tuple[bytes, ...],
+        keep_watching_after: float | None,
+        now: float,
     ) -> Examination:
         tags = self._at.read_tags(ticket.path, sight)
         try:
@@ -136,7 +141,10 @@ class Examiner:
         except (Vanished, NotRegular):
             return Examination(None, sight)
         except ChangedWhileReading:
-            return Examination(None, None, self._config.quiet)
+            if now - told_at(ticket) < self._config.max_wait:
+                return Examination(None, None, self._config.quiet)
+            growing = _observation(ticket, sight, growing=True)
+            return Examination(growing, sight, keep_watching_after=self._config.quiet, other_links=links)
         except Unreadable as exc:
             if exc.errno not in _FORBIDDEN:
                 return Examination(_observation(ticket, UNKNOWN))

@@ -152,11 +152,19 @@ class Round:
                 self._delete(own, reason="overwritten")
                 return True
         if late:
-            claim = waiting.pop(late[0])
-            self._out.look_at.append(claim.row.path)
-            del self._claims[late[0]], self._claimed[claim.row.file_id]
+            self._give_up(waiting.pop(late[0]))
             return True
         return False
+
+    def _give_up(self, claim: Claim) -> None:
+        """Tell the claimed row as deleted instead, so that whoever waits for its place can go on."""
+        row, seen = claim.row, claim.observation
+        del self._claims[seen.path], self._claimed[row.file_id]
+        if row.library_id == seen.library.id and self._look(row.path, None) is GONE:
+            self._view.remove(row)
+            self._out.tell(self._clock, EventType.DELETED, replace(row, version=row.version + 1), seen)
+        else:
+            self._out.look_at.append(row.path)
 
     def _move(self, path: bytes, claim: Claim) -> None:
         row, seen = claim.row, claim.observation
@@ -321,7 +329,9 @@ class Round:
         """Whether a write after the hash could have left the same timestamps behind (rule 5)."""
         if seen.fingerprint is None:
             return True
-        return max(stat.mtime_ns, stat.ctime_ns) >= seen.read_at_ns - self._granularity_ns
+        # A time that lies ahead was set by hand: a later write would take it back to its own.
+        first, last = seen.read_at_ns - self._granularity_ns, self._clock.now_ns() + self._granularity_ns
+        return any(first <= at <= last for at in (stat.mtime_ns, stat.ctime_ns))
 
 
 def _still_grows(seen: Observation, now: FileStat) -> bool:

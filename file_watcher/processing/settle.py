@@ -36,6 +36,13 @@ def still_for(ticket: Ticket, stat: FileStat, now: float) -> float:
     return now - ticket.still_since
 
 
+def told_at(ticket: Ticket) -> float:
+    """When its growth was told last, or the waiting began."""
+    return (
+        ticket.waited_since if ticket.told_growing is None else max(ticket.waited_since, ticket.told_growing)
+    )
+
+
 def verdict(
     config: SettleConfig, ticket: Ticket, stat: FileStat, is_open: bool | None, now: float
 ) -> Verdict:
@@ -49,10 +56,7 @@ def verdict(
         return Verdict.READY_BUT_OPEN
     if ticket.last_stat is None or not _has_moved(ticket.last_stat, stat):
         return Verdict.WAIT  # only a look that sees it move calls it growing
-    told = (
-        ticket.waited_since if ticket.told_growing is None else max(ticket.waited_since, ticket.told_growing)
-    )
-    return Verdict.GROWING if now - told >= config.max_wait else Verdict.WAIT
+    return Verdict.GROWING if now - told_at(ticket) >= config.max_wait else Verdict.WAIT
 
 
 def _has_moved(before: FileStat, now: FileStat) -> bool:

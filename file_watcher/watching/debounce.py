@@ -82,8 +82,10 @@ class _Entry:
 class Debouncer:
     """Trailing-edge debounce per path. `window` is in seconds."""
 
-    def __init__(self, window: float) -> None:
+    def __init__(self, window: float, longest: float = 30.0) -> None:
+        """`longest`: seconds after which a path is looked at although hints keep coming."""
         self._window = window
+        self._longest = longest
         self._dirty: dict[bytes, _Entry] = {}
         self._background: dict[bytes, _Entry] = {}
         self._waiting: list[tuple[float, int, bytes]] = []
@@ -209,6 +211,8 @@ class Debouncer:
         entry.source = _stronger(entry.source, source)
         if source is Source.KERNEL:
             due = now + self._window
+            if not entry.in_flight:
+                due = min(due, max(now, entry.waited_since + self._longest))
         elif window_is_open:
             return
         else:

@@ -50,8 +50,9 @@ class Scheduler:
         deliver_folder: Callable[[Ticket], None],
         telemetry: Telemetry,
         on_failure: FailureReport,
+        longest: float = 30.0,
     ) -> None:
-        self._debouncer = Debouncer(window)
+        self._debouncer = Debouncer(window, longest)
         self._wants = wants
         self._deliver = deliver
         self._deliver_folder = deliver_folder

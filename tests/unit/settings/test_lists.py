@@ -81,9 +81,9 @@ def test_a_pattern_that_can_match_is_taken(pattern: str) -> None:
 
 @given(st.text("[]!ab-*", max_size=8))
 def test_an_open_bracket_is_found_where_fnmatch_takes_it_literally(pattern: str) -> None:
-    # A set that begins with a bracket is escaped by translate, too, and would be taken for a literal.
+    # A bracket inside a set is escaped by translate, too, and would be taken for a literal.
     assume(pattern)
-    assume("[[" not in pattern)
+    assume(pattern.count("[") <= 1)
     literal = r"\[" in fnmatch.translate(pattern)
     try:
         check_pattern(pattern)

@@ -460,7 +460,8 @@ def test_a_resumption_that_meets_a_lost_database_is_scanned_and_told_all_the_sam
 
 
 @pytest.mark.parametrize(
-    ("missing", "known", "refuses"), [(100, 100, False), (101, 101, True), (101, 202, False), (102, 203, True)]
+    ("missing", "known", "refuses"),
+    [(100, 100, False), (101, 101, True), (101, 202, False), (102, 203, True)],
 )
 def test_the_guard_refuses_what_exceeds_both_its_bounds(missing: int, known: int, refuses: bool) -> None:
     assert LossGuard(0.5, 100).refuses(missing, known) is refuses

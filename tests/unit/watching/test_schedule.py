@@ -213,7 +213,12 @@ def test_hints_that_another_thread_is_just_taking_in_are_waited_for() -> None:
         return go_on.wait(10)
 
     desk.scheduler = Scheduler(
-        60, slow_wants, desk.deliver, desk.folders.put, Telemetry(), lambda _, error: desk.failures.append(error)
+        60,
+        slow_wants,
+        desk.deliver,
+        desk.folders.put,
+        Telemetry(),
+        lambda _, error: desk.failures.append(error),
     )
     desk.scheduler.start()
     try:

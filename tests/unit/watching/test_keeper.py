@@ -1,0 +1,397 @@
+"""The keeper's thread: real folders and watches, scans that end when the test says so."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from file_watcher.errors import RetryableError
+from file_watcher.lifecycle import Deadline
+from file_watcher.model import Hint, Library, Source
+from file_watcher.watching import lookout as lookout_module
+from file_watcher.watching.filters import PathFilter
+from file_watcher.watching.keeper import KeeperConfig, LibraryKeeper
+from file_watcher.watching.lookout import Lookout, LookoutConfig
+from file_watcher.watching.observer import LibraryWatch
+from file_watcher.watching.scanning import ScanStage
+from file_watcher.watching.sight import Eyes
+from file_watcher.watching.trouble import Trouble, TroubleKind
+from tests.support.keeping import LibraryNotes, ScansByHand
+from tests.support.waiting import wait_for
+
+
+class Kept:
+    """A keeper over the folders below `home`, one library each."""
+
+    def __init__(self, home: Path, *names: str, **config: object) -> None:
+        self.home = home
+        self.libraries = [
+            Library(number, name, "production", os.fsencode(home / name))
+            for number, name in enumerate(names, start=1)
+        ]
+        self.hints: list[Hint] = []
+        self.memory = LibraryNotes(files=1000)
+        self.scans = ScansByHand()
+        self.failures: list[BaseException] = []
+        self.keeper = LibraryKeeper(
+            KeeperConfig(**{"observer": "native", "loss_guard": (0.5, 100), **config}),  # type: ignore[arg-type]
+            [(each, PathFilter(each.root, ("*.mp3",), (), recursive=True)) for each in self.libraries],
+            Eyes(),
+            lambda hint, library: self.hints.append(hint),
+            self.memory,
+            lambda _, error: self.failures.append(error),
+        )
+
+    def start(self) -> Kept:
+        self.keeper.start(cast(ScanStage, self.scans))
+        return self
+
+    def ready(self) -> Kept:
+        """Start, and end every library's first scan."""
+        self.start()
+        for number, library in enumerate(self.libraries):
+            wait_for(lambda number=number: len(self.scans.jobs) > number, f"the scan of {library.name}")  # type: ignore[misc]
+            self.end_scan(self.scans.jobs[number])
+        wait_for(lambda: self.keeper.health().ok, "the libraries to be healthy")
+        return self
+
+    def end_scan(self, job: object = None, **counts: int) -> None:
+        if job is not None:
+            self.scans.jobs.remove(job)  # type: ignore[arg-type]
+            self.scans.jobs.append(job)  # type: ignore[arg-type]
+        ended = self.scans.finish(**counts)
+        assert ended.report is not None
+        self.keeper.note_scanned(ended, ended.report)
+
+    def watch(self) -> LibraryWatch:
+        watch = self.keeper._posts[1].lookout._watch
+        assert watch is not None
+        return watch
+
+    def close(self) -> None:
+        self.keeper.close()
+        assert self.keeper.join(Deadline(5))
+        assert self.failures == []
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    (tmp_path / "music").mkdir()
+    at = Kept(tmp_path, "music")
+    yield at
+    at.close()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Kept]:
+    for name in ("music", "speech"):
+        (tmp_path / name).mkdir()
+    at = Kept(tmp_path, "music", "speech")
+    yield at
+    at.close()
+
+
+def test_it_is_healthy_once_every_library_is_watched_and_was_scanned(two: Kept) -> None:
+    assert not two.keeper.health().ok
+    assert not two.keeper.is_scanned()
+    two.ready()
+    assert two.keeper.is_scanned()
+    assert dict(two.keeper.health().facts) == {"music": "watched", "speech": "watched"}
+    assert two.keeper.active() == two.libraries
+    assert dict(two.keeper.watches()) == {"active": 2, "polled": 0, "added": 2, "removed": 0}
+    wait_for(lambda: two.memory.kinds() == ["library.scanned"] * 2, "both notices")
+
+
+def test_hints_reach_whoever_observes_and_draining_waits_for_them(kept: Kept) -> None:
+    kept.ready()
+    (kept.home / "music/a.mp3").write_bytes(b"la")
+    assert kept.keeper.drain(10) == []
+    assert {hint.path for hint in kept.hints} == {os.fsencode(kept.home / "music/a.mp3")}
+
+
+def test_draining_names_the_libraries_of_which_only_a_scan_can_tell(tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    at = Kept(tmp_path, "music", "missing", observer="polling").start()
+    wait_for(at.keeper.active, "the library to be polled")
+    assert at.keeper.drain(10) == at.libraries[:1]
+    assert at.keeper.watches()["polled"] == 1
+    at.close()
+
+
+def test_draining_does_not_trust_a_watch_that_misses_a_folder(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.ready()
+    monkeypatch.setattr(LibraryWatch, "unwatched", lambda self: [(b"/secret", 13)])
+    assert kept.keeper.drain(10) == kept.libraries
+    assert "1 folders that are polled" in str(kept.keeper.health().facts)
+
+
+def test_a_missing_root_does_not_keep_the_others_from_being_watched(two: Kept) -> None:
+    (two.home / "speech").rmdir()
+    two.start()
+    wait_for(lambda: two.memory.kinds() == ["library.suspended"], "the notice")
+    assert two.keeper.active() == two.libraries[:1]
+    two.end_scan()
+    wait_for(two.keeper.is_scanned, "nobody to wait for the missing one")
+    assert "speech is suspended" in two.keeper.health().detail
+
+    (two.home / "speech").mkdir()
+    wait_for(lambda: len(two.keeper.active()) == 2, "the library to begin")
+    assert two.memory.kinds()[:1] + two.memory.kinds()[-1:] == ["library.suspended", "library.resumed"]
+
+
+def test_lost_hints_bring_a_new_watch_at_once_and_a_scan(kept: Kept) -> None:
+    kept.ready()
+    old = kept.watch()
+    old._trouble(Trouble(TroubleKind.OVERFLOW, "the kernel's queue was full"))
+    assert kept.keeper.drain(10) == kept.libraries
+    wait_for(lambda: len(kept.scans.jobs) == 2, "the scan", timeout=5)
+    assert kept.watch() is not old
+    assert not kept.keeper.is_scanned()
+    kept.end_scan()
+    wait_for(kept.keeper.is_scanned, "it to be known")
+    assert kept.keeper.drain(10) == []
+    watches = kept.keeper.watches()
+    assert (watches["added"], watches["removed"]) == (2, 1)
+
+
+def test_a_watch_whose_thread_died_is_replaced(kept: Kept) -> None:
+    kept.ready()
+    reader = kept.watch()._engine._reader  # type: ignore[union-attr]
+    reader.stop()
+    wait_for(lambda: len(kept.scans.jobs) == 2, "the scan", timeout=5)
+    (kept.home / "music/a.mp3").write_bytes(b"la")
+    wait_for(lambda: kept.keeper.drain(1) == [], "the new watch")
+    assert os.fsencode(kept.home / "music/a.mp3") in {hint.path for hint in kept.hints}
+
+
+def test_a_database_that_is_away_is_asked_about_once_a_second(kept: Kept) -> None:
+    asked: list[float] = []
+    recall = kept.memory.recall
+    kept.memory.recall = lambda library: (asked.append(time.monotonic()), recall(library))[1]  # type: ignore[method-assign]
+    kept.memory.is_away = True
+    kept.start()
+    wait_for(lambda: len(asked) == 3, "three questions")
+    assert asked[2] - asked[0] > 1.5
+    kept.memory.is_away = False
+    wait_for(kept.keeper.active, "the library to begin")
+
+
+def test_notices_that_meet_a_lost_database_are_kept_in_order(kept: Kept) -> None:
+    kept.ready()
+    wait_for(lambda: kept.memory.kinds() == ["library.scanned"], "the first notice")
+    kept.memory.is_away = True
+    (kept.home / "music").rename(kept.home / "away")
+    wait_for(lambda: not kept.keeper.active(), "the library to be suspended")
+    kept.memory.is_away = False
+    (kept.home / "away").rename(kept.home / "music")
+    wait_for(
+        lambda: kept.memory.kinds() == ["library.scanned", "library.suspended", "library.resumed"],
+        "the notices",
+    )
+
+
+def test_orders_that_meet_a_lost_database_do_not_spin(kept: Kept) -> None:
+    kept.ready()
+    attempts: list[float] = []
+    announce = kept.memory.announce
+
+    def counted(kind: str, library: Library, fields: object) -> None:
+        attempts.append(time.monotonic())
+        announce(kind, library, fields)  # type: ignore[arg-type]
+
+    kept.memory.announce = counted  # type: ignore[method-assign,assignment]
+    kept.memory.is_away = True
+    (kept.home / "music").rename(kept.home / "away")
+    kept.memory.remember = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    wait_for(lambda: len(attempts) == 3, "three attempts")
+    assert attempts[2] - attempts[0] > 1.5
+
+
+# the loss guard and approval
+
+
+def test_a_loss_suspends_and_an_approval_takes_it(kept: Kept) -> None:
+    kept.ready()
+    job = kept.keeper.rescan()[0]
+    assert not kept.keeper.may_delete(job, 501)
+    wait_for(lambda: not kept.keeper.active(), "the library to be suspended")
+    assert "501 of 1000 files are missing" in kept.keeper.health().detail
+    assert kept.keeper.approve("music") is None
+    wait_for(kept.keeper.active, "the library to begin")
+    assert kept.keeper.may_delete(kept.scans.jobs[-1], 501)
+    kept.end_scan(missing=501)
+    wait_for(lambda: not kept.keeper.may_delete(kept.scans.jobs[-1], 501), "the approval to end")
+
+
+@pytest.mark.parametrize("missing", [100, 500])
+def test_a_smaller_loss_passes(kept: Kept, missing: int) -> None:
+    assert kept.keeper.may_delete(kept.scans.request(kept.libraries[0], Source.SCAN), missing)
+
+
+def test_without_a_guard_everything_passes(tmp_path: Path) -> None:
+    at = Kept(tmp_path, "music", loss_guard=None)
+    assert at.keeper.may_delete(at.scans.request(at.libraries[0], Source.SCAN), 10**6)
+
+
+def test_a_refusal_of_an_abandoned_scan_suspends_nothing(kept: Kept) -> None:
+    kept.ready()
+    job = kept.keeper.rescan()[0]
+    job.abandon()
+    assert not kept.keeper.may_delete(job, 501)
+    kept.end_scan()
+    kept.keeper.rescan()
+    assert kept.keeper.active() == kept.libraries
+
+
+def test_an_approval_that_makes_no_sense_is_refused_in_words(kept: Kept) -> None:
+    kept.ready()
+    assert kept.keeper.approve("speech") == "no watched library is named speech"
+    assert "not suspended" in (kept.keeper.approve("music") or "")
+
+
+# rescans
+
+
+def test_a_rescan_is_of_all_active_libraries_or_of_those_named(two: Kept) -> None:
+    assert two.keeper.rescan() == [], "before the start there is nothing to scan"
+    two.ready()
+    assert [job.library for job in two.keeper.rescan()] == two.libraries
+    assert [job.library for job in two.keeper.rescan(Source.SCAN, two.libraries[1:])] == two.libraries[1:]
+
+
+def test_a_scan_that_ends_releases_those_who_wait(kept: Kept) -> None:
+    kept.start()
+    wait_for(lambda: kept.scans.jobs, "the scan")
+    released = threading.Event()
+
+    def wait() -> None:
+        kept.keeper.wait_until_scanned(60)
+        released.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    wait_for(lambda: kept.keeper._scanned._waiters, "somebody to wait")  # type: ignore[attr-defined]
+    kept.end_scan()
+    assert released.wait(5)
+    waiting.join()
+
+
+# the end
+
+
+def test_closing_twice_before_or_after_the_start_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    at = Kept(tmp_path, "music")
+    at.close()
+    at = Kept(tmp_path, "music").ready()
+    at.close()
+    at.close()
+
+
+def test_a_watch_that_is_just_being_put_up_goes_with_the_keeper(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walking, go_on = threading.Event(), threading.Event()
+    start = LibraryWatch.start
+
+    def slow_start(self: LibraryWatch) -> None:
+        walking.set()
+        assert go_on.wait(10)
+        start(self)
+
+    monkeypatch.setattr(LibraryWatch, "start", slow_start)
+    kept.start()
+    assert walking.wait(10)
+    kept.keeper.close()
+    go_on.set()
+    assert kept.keeper.join(Deadline(5))
+
+
+def test_a_surprise_ends_the_keeper_and_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "music").mkdir()
+    at = Kept(tmp_path, "music")
+    at.memory.recall = None  # type: ignore[assignment,method-assign]
+    at.start()
+    wait_for(lambda: at.failures, "the report")
+    assert isinstance(at.failures.pop(), TypeError)
+    at.close()
+
+
+# the lookout
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library(1, "music", "production", os.fsencode(tmp_path))
+
+
+def lookout_of(library: Library, observer: str) -> Lookout:
+    path_filter = PathFilter(library.root, ("*.mp3",), (), recursive=True)
+    return Lookout(LookoutConfig(observer), library, path_filter, lambda hint, _: None, lambda: None)
+
+
+@pytest.fixture
+def refusing_kernel(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    def refuse(self: LibraryWatch) -> None:
+        raise RetryableError("No inotify watch is free")
+
+    monkeypatch.setattr(LibraryWatch, "start", refuse)
+    return monkeypatch
+
+
+def test_where_the_kernel_refuses_a_library_is_polled_and_may_be_watched_later(
+    library: Library, refusing_kernel: pytest.MonkeyPatch
+) -> None:
+    lookout = lookout_of(library, "auto")
+    lookout.stand()
+    assert (lookout.polled, lookout.can_try_again) == ("No inotify watch is free", True)
+    assert lookout.is_blind()
+    assert lookout.why_renew() is None
+    refusing_kernel.undo()
+    lookout.stand()
+    assert (lookout.polled, lookout.can_try_again, lookout.is_blind()) == (None, False, False)
+    lookout.close()
+    assert lookout.join(Deadline(5))
+
+
+@pytest.mark.usefixtures("refusing_kernel")
+def test_where_only_the_kernel_may_watch_its_refusal_is_told(library: Library) -> None:
+    lookout = lookout_of(library, "native")
+    with pytest.raises(RetryableError, match="No inotify watch"):
+        lookout.stand()
+    assert lookout.polled is None
+    assert not lookout.drain(1)
+
+
+def test_a_filesystem_that_does_not_tell_of_all_changes_is_polled(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout_module, "needs_polling", lambda fs_type: True)
+    lookout = lookout_of(library, "auto")
+    lookout.stand()
+    assert "does not tell of all changes" in (lookout.polled or "")
+    assert not lookout.can_try_again
+    assert lookout.watch_count() == 0
+
+
+def test_the_old_watch_goes_when_the_new_one_stands(library: Library) -> None:
+    lookout = lookout_of(library, "native")
+    lookout.stand()
+    first = lookout._watch
+    lookout.stand()
+    assert first is not None
+    wait_for(lambda: first.join(Deadline(0)), "the old watch to end")
+    assert first.alive() is not None
+    assert lookout.why_renew() is None
+    lookout.leave()
+    lookout.close()
+    assert lookout.join(Deadline(5))
+    assert (lookout.added, lookout.removed) == (2, 2)

@@ -1,0 +1,396 @@
+"""The scanning stage: hints at what differs, waits for what that decides, and only then at what is missing."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from file_watcher.errors import CatalogUnavailable
+from file_watcher.lifecycle import Deadline
+from file_watcher.model import CatalogEntry, FileStat, Hint, HintKind, Library, Source, Ticket
+from file_watcher.telemetry import Telemetry
+from file_watcher.watching.filters import PathFilter
+from file_watcher.watching.scan import ScanReport
+from file_watcher.watching.scan_job import ScanJob
+from file_watcher.watching.scanning import ScanConfig, ScanStage
+from file_watcher.watching.schedule import Scheduler
+from tests.support.waiting import wait_for
+
+NO_STAT = FileStat(0, 0, 0, 0, 0)
+
+
+class Rows:
+    """A catalog of paths. `outages` makes that many questions fail; `gate` holds every question up."""
+
+    def __init__(self) -> None:
+        self.paths: dict[bytes, FileStat] = {}
+        self.outages = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.asked = threading.Event()
+
+    def below(self, folder: bytes, after: bytes, limit: int) -> Sequence[CatalogEntry]:
+        self.asked.set()
+        assert self.gate.wait(10)
+        if self.outages:
+            self.outages -= 1
+            raise CatalogUnavailable("the database is away")
+        prefix = folder.rstrip(b"/") + b"/"
+        known = sorted(path for path in self.paths if path > after and path.startswith(prefix))
+        return [CatalogEntry(path, self.paths[path], trusted=True) for path in known[:limit]]
+
+
+class Scanned(Telemetry):
+    """Counts errors and scans."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.scans = 0
+
+    def error(self, stage: str) -> None:
+        self.errors.append(stage)
+
+    def scanned(self, library: Library, seconds: float, files: int) -> None:
+        self.scans += 1
+
+
+class Room:
+    """A scanning stage over a real folder, a real scheduler, and whoever decides its tickets."""
+
+    def __init__(self, root: Path, room: int = 1000) -> None:
+        self.root = root
+        self.library = Library(1, "music", "production", os.fsencode(root))
+        path_filter = PathFilter(self.library.root, ("*.mp3",), ("*.part",), recursive=True)
+        self.rows = Rows()
+        self.tickets: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
+        self.allowed = True
+        self.asked_to_delete: list[int] = []
+        self.scanned: list[tuple[ScanJob, ScanReport]] = []
+        self.telemetry = Scanned()
+        self.failures: list[tuple[str, BaseException]] = []
+        self.scheduler = Scheduler(
+            0.01,
+            lambda hint, library: True,
+            self.deliver,
+            lambda ticket: self.stage.request_folder(ticket),
+            Telemetry(),
+            self.fail,
+        )
+        self.stage = ScanStage(
+            ScanConfig(room=room),
+            self.rows,
+            lambda library: path_filter,
+            self.scheduler,
+            lambda noticed, timeout: self.scheduler.wait_until_decided(noticed, 30, timeout),
+            self.may_delete,
+            lambda job, report: self.scanned.append((job, report)),
+            self.telemetry,
+            self.fail,
+        )
+
+    def deliver(self, ticket: Ticket, timeout: float) -> bool:
+        self.tickets.put(ticket)
+        return True
+
+    def fail(self, thread: str, error: BaseException) -> None:
+        self.failures.append((thread, error))
+
+    def may_delete(self, job: ScanJob, missing: int) -> bool:
+        self.asked_to_delete.append(missing)
+        return self.allowed
+
+    def file(self, name: str, *, known: bool = False) -> bytes:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"la")
+        if known:
+            self.rows.paths[os.fsencode(path)] = FileStat.of(path.lstat())
+        return os.fsencode(path)
+
+    def lost(self, name: str) -> bytes:
+        path = os.fsencode(self.root / name)
+        self.rows.paths[path] = NO_STAT
+        return path
+
+    def next_paths(self, count: int) -> list[bytes]:
+        """Take so many tickets, one after the other, and decide them."""
+        paths: list[bytes] = []
+        for _ in range(count):
+            ticket = self.tickets.get(timeout=10)
+            paths.append(ticket.path)
+            self.scheduler.done(ticket)
+        return paths
+
+    def request(self) -> ScanJob:
+        return self.stage.request(self.library, Source.SCAN)
+
+    def folder_hint(self, name: str, moved_from: str | None = None) -> None:
+        origin = None if moved_from is None else os.fsencode(self.root / moved_from)
+        hint = Hint(os.fsencode(self.root / name), HintKind.MOVED, is_folder=True, moved_from=origin)
+        self.scheduler.observe(hint, self.library)
+
+
+@contextmanager
+def working(root: Path, room: int = 1000) -> Iterator[Room]:
+    at = Room(root, room)
+    at.scheduler.start()
+    at.stage.start()
+    try:
+        yield at
+    finally:
+        at.rows.gate.set()
+        for part in (at.stage, at.scheduler):
+            part.close()
+        deadline = Deadline(5)
+        assert at.stage.join(deadline)
+        assert at.scheduler.join(deadline)
+    assert at.failures == []
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[Room]:
+    root = tmp_path / "music"
+    root.mkdir()
+    with working(root) as room:
+        yield room
+
+
+# whole libraries
+
+
+def test_a_scan_hints_at_what_differs_and_says_when_all_is_decided(at: Room) -> None:
+    new = at.file("a/new.mp3")
+    changed = at.file("b/changed.mp3")
+    at.rows.paths[changed] = NO_STAT
+    at.file("c/known.mp3", known=True)
+    job = at.request()
+    assert sorted(at.next_paths(2)) == [new, changed]
+    assert job.finished.wait(10)
+    assert job.report is not None
+    assert (job.report.files, job.report.new, job.report.changed) == (3, 1, 1)
+    wait_for(lambda: at.scanned == [(job, job.report)], "the word that it is done")
+    assert at.telemetry.scans == 1
+    assert at.stage.depth() == 0
+
+
+def test_a_scan_is_not_finished_while_a_finding_is_undecided(at: Room) -> None:
+    at.file("a.mp3")
+    job = at.request()
+    ticket = at.tickets.get(timeout=10)
+    assert not job.finished.wait(0.3)
+    at.scheduler.done(ticket)
+    assert job.finished.wait(10)
+
+
+def test_what_is_missing_comes_after_what_appeared_was_decided(at: Room) -> None:
+    new, gone = at.file("new.mp3"), at.lost("gone.mp3")
+    job = at.request()
+    ticket = at.tickets.get(timeout=10)
+    assert ticket.path == new
+    with pytest.raises(queue.Empty):
+        at.tickets.get(timeout=0.3)
+    assert at.asked_to_delete == []
+    at.scheduler.done(ticket)
+    assert at.next_paths(1) == [gone]
+    assert job.finished.wait(10)
+    assert at.asked_to_delete == [1]
+
+
+def test_what_was_claimed_by_a_move_meanwhile_is_not_counted_as_missing(at: Room) -> None:
+    """Otherwise a big folder that was renamed while the service was down would look like a loss."""
+    olds = [at.lost(f"old/{number}.mp3") for number in range(5)]
+    still_gone = at.lost("gone.mp3")
+    for number in range(5):
+        at.file(f"new/{number}.mp3")
+    job = at.request()
+    tickets = [at.tickets.get(timeout=10) for _ in range(5)]
+    for old, ticket in zip(olds, tickets, strict=True):
+        del at.rows.paths[old]
+        at.rows.paths[ticket.path] = FileStat.of(os.lstat(ticket.path))
+        at.scheduler.done(ticket)
+    assert at.next_paths(1) == [still_gone]
+    assert job.finished.wait(10)
+    assert at.asked_to_delete == [1]
+
+
+def test_a_loss_that_the_guard_refuses_is_not_hinted_at_nor_told_as_scanned(at: Room) -> None:
+    at.lost("gone.mp3")
+    at.allowed = False
+    job = at.request()
+    assert job.finished.wait(10)
+    assert job.report is None
+    assert at.tickets.empty()
+    assert at.scanned == []
+    assert at.telemetry.scans == 0
+
+
+def test_a_trial_counts_and_does_nothing_else(at: Room) -> None:
+    at.file("new.mp3")
+    at.lost("gone.mp3")
+    job = at.stage.request_trial(at.library)
+    assert job.finished.wait(10)
+    assert job.report is not None
+    assert (job.report.new, job.report.missing) == (1, 1)
+    assert at.tickets.empty()
+    assert (at.asked_to_delete, at.scanned) == ([], [])
+
+
+def test_a_scan_that_has_not_begun_serves_all_who_ask(at: Room) -> None:
+    at.rows.gate.clear()
+    first = at.request()
+    assert at.rows.asked.wait(10)
+    second = at.request()
+    assert second is not first, "one that runs may have passed the change already"
+    assert at.request() is second
+    assert at.stage.request_trial(at.library) is not second
+    assert at.stage.depth() == 3
+    at.rows.gate.set()
+    assert first.finished.wait(10)
+    assert second.finished.wait(10)
+
+
+def test_an_abandoned_scan_ends_without_a_report(at: Room) -> None:
+    at.file("a.mp3")
+    running = at.request()
+    ticket = at.tickets.get(timeout=10)
+    waiting = at.request()
+    trial = at.stage.request_trial(at.library)
+    at.stage.abandon(at.library)
+    for job in (running, waiting, trial):
+        assert job.finished.wait(10)
+    assert (running.report, waiting.report) == (None, None)
+    assert trial.report is not None
+    assert at.scanned == []
+    at.scheduler.done(ticket)
+
+
+def test_a_scan_that_loses_the_database_begins_anew(at: Room) -> None:
+    at.file("a.mp3")
+    at.rows.outages = 1
+    job = at.request()
+    assert at.next_paths(1) == [os.fsencode(at.root / "a.mp3")]
+    assert job.finished.wait(10)
+    assert job.report is not None
+    assert at.telemetry.errors == ["db"]
+
+
+def test_a_scan_waits_while_too_much_is_dirty(tmp_path: Path) -> None:
+    with working(tmp_path, room=3) as at:
+        for number in range(10):
+            at.file(f"{number}.mp3")
+        job = at.request()
+        held = [at.tickets.get(timeout=10) for _ in range(3)]
+        with pytest.raises(queue.Empty):
+            at.tickets.get(timeout=0.3)
+        for ticket in held:
+            at.scheduler.done(ticket)
+        at.next_paths(7)
+        assert job.finished.wait(10)
+
+
+def test_closing_ends_a_scan_that_waits_for_decisions(tmp_path: Path) -> None:
+    with working(tmp_path) as at:
+        at.file("a.mp3")
+        job = at.request()
+        at.tickets.get(timeout=10)
+        began = time.monotonic()
+    assert time.monotonic() - began < 2
+    assert job.report is None
+
+
+# folders
+
+
+def test_a_folder_that_came_is_hinted_at_file_by_file(at: Room) -> None:
+    paths = [at.file(f"album/{name}.mp3") for name in "abc"]
+    at.folder_hint("album")
+    assert at.next_paths(3) == paths
+    assert at.scheduler.wait_until_decided(time.monotonic(), 30, 10)
+
+
+def test_the_files_of_a_moved_folder_know_where_they_were(at: Room) -> None:
+    at.file("new/cd1/a.mp3")
+    at.folder_hint("new", moved_from="old")
+    ticket = at.tickets.get(timeout=10)
+    assert ticket.moved_from == {os.fsencode(at.root / "old/cd1/a.mp3")}
+    at.scheduler.done(ticket)
+
+
+def test_the_rows_of_a_folder_that_went_are_hinted_at(at: Room) -> None:
+    gone = at.lost("album/a.mp3")
+    at.lost("album2/b.mp3")
+    at.folder_hint("album")
+    assert at.next_paths(1) == [gone]
+    assert at.scheduler.wait_until_decided(time.monotonic(), 30, 10)
+
+
+def test_the_files_are_as_old_as_the_folders_hint(at: Room) -> None:
+    at.file("album/a.mp3")
+    before = time.monotonic()
+    at.folder_hint("album")
+    after = time.monotonic()
+    ticket = at.tickets.get(timeout=10)
+    assert before <= ticket.noticed <= after
+    at.scheduler.done(ticket)
+
+
+def test_a_name_that_files_may_have_is_looked_at_itself_as_well(at: Room) -> None:
+    at.folder_hint("was-a-folder.mp3")
+    assert at.next_paths(1) == [os.fsencode(at.root / "was-a-folder.mp3")]
+
+
+def test_a_folder_is_compared_again_after_the_database_was_away(at: Room) -> None:
+    path = at.file("album/a.mp3")
+    at.rows.outages = 1
+    at.folder_hint("album")
+    before = time.monotonic()
+    assert at.next_paths(1) == [path]
+    assert time.monotonic() - before > 0.5
+    assert at.telemetry.errors == ["db"]
+
+
+def test_folders_are_not_held_up_by_a_scan(at: Room) -> None:
+    at.file("a.mp3")
+    job = at.request()
+    first = at.tickets.get(timeout=10)
+    path = at.file("album/b.mp3")
+    at.folder_hint("album")
+    assert at.next_paths(1) == [path]
+    at.scheduler.done(first)
+    assert job.finished.wait(10)
+
+
+def test_a_great_folder_waits_for_room_and_many_folders_do_not_wait_for_one_another(tmp_path: Path) -> None:
+    with working(tmp_path, room=2) as at:
+        for number in range(30):
+            at.file(f"album-{number}/a.mp3")
+            at.folder_hint(f"album-{number}")
+        assert len(at.next_paths(30)) == 30
+
+        for number in range(20):
+            at.file(f"great/{number:02}.mp3")
+        at.folder_hint("great")
+        held = [at.tickets.get(timeout=10) for _ in range(3)]
+        with pytest.raises(queue.Empty):
+            at.tickets.get(timeout=0.3)
+        for ticket in held:
+            at.scheduler.done(ticket)
+        assert len(at.next_paths(17)) == 17
+
+
+def test_a_surprise_in_a_scan_is_reported(tmp_path: Path) -> None:
+    at = Room(tmp_path)
+    at.rows.below = None  # type: ignore[assignment,method-assign]
+    at.stage.start()
+    at.request()
+    wait_for(lambda: at.failures, "the report")
+    assert at.failures[0][0] == "fw-scan"
+    at.stage.close()
+    assert at.stage.join(Deadline(5))
