@@ -76,6 +76,7 @@ class Surroundings:
     on_failure: FailureReport
     on_delivered: Callable[[OutboxMessage], None]
     detail: Callable[[], Mapping[str, Any]]
+    keep_ownership: Callable[[], None]
 
 
 class _Sink:
@@ -282,7 +283,9 @@ def _desk(
     requests = Requests(at.database, None if at.database.is_sqlite else at.instance_id)
     seconds, events = at.settings.watch.retention
     config = DeskConfig(at.instance_id, seconds, events)
-    return Desk(config, requests, instances, outbox, keeper, barrier, at.detail, at.on_failure), instances
+    return Desk(
+        config, requests, instances, outbox, keeper, barrier, at.detail, at.keep_ownership, at.on_failure
+    ), instances
 
 
 def _show(

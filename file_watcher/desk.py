@@ -139,9 +139,11 @@ class Desk:
         keeper: LibraryKeeper,
         barrier: Barrier,
         detail: Callable[[], Mapping[str, Any]],
+        keep_ownership: Callable[[], None],
         on_failure: FailureReport,
     ) -> None:
-        """`detail()` is what the heartbeat tells about this instance."""
+        """`detail()` is what the heartbeat tells about this instance. `keep_ownership()` is called with each
+        beat, and after an outage; it may raise CatalogUnavailable, and anything else ends the service."""
         self._config = config
         self._requests = requests
         self._instances = instances
@@ -149,6 +151,7 @@ class Desk:
         self._keeper = keeper
         self._barrier = barrier
         self._detail = detail
+        self._keep_ownership = keep_ownership
         self._on_failure = on_failure
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -191,6 +194,7 @@ class Desk:
                 self._go_round(rounds, time.monotonic())
             except CatalogUnavailable as exc:
                 self._note_outage(str(exc))
+                rounds.next_beat = 0.0
                 self._stop.wait(_OUTAGE_SECONDS)
             else:
                 self._note_outage(None)
@@ -201,6 +205,7 @@ class Desk:
             self._requests.reopen_unfinished()
             rounds.is_open = True
         if now >= rounds.next_beat:
+            self._keep_ownership()
             self._instances.beat(self._config.instance_id, self._detail())
             rounds.next_beat = now + _BEAT_SECONDS
         if now >= rounds.next_prune:

@@ -8,6 +8,7 @@ they come from or go to the outside, seconds of the monotonic clock when they or
 from __future__ import annotations
 
 import os
+import random
 import stat as stat_module
 import time
 import uuid
@@ -224,10 +225,14 @@ class OutboxMessage:
     created_ns: int
 
 
+_random: Final = random.Random()  # noqa: S311 - seeded by the system; identifiers are no secrets
+"""Asking the system for each identifier would hand over the interpreter's lock each time."""
+
+
 def uuid7(now_ns: int | None = None) -> str:
     """A UUID version 7 (RFC 9562, section 5.7): milliseconds since the epoch, then 74 random bits."""
     milliseconds = (time.time_ns() if now_ns is None else now_ns) // 1_000_000
-    value = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = (milliseconds & (1 << 48) - 1) << 80 | _random.getrandbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return str(uuid.UUID(int=value))

@@ -169,6 +169,7 @@ class Service:
                 self._fail,
                 self._on_delivered,
                 self._detail,
+                self._owner.keep,
             )
         )
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from typing import Final
 
 import psycopg
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from file_watcher.errors import CatalogError, CatalogUnavailable
+
+DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
+"""What a database may raise: through SQLAlchemy, and where a driver is asked without it."""
 
 _RETRYABLE_SQLITE = {
     sqlite3.SQLITE_BUSY: "another process holds its write lock",
@@ -48,13 +52,13 @@ _ADDRESS = re.compile(r"\S+://\S+")
 _PASSWORD = re.compile(r"password=\S+", re.IGNORECASE)
 
 
-def translate(error: SQLAlchemyError, where: str, *, opened: bool) -> CatalogUnavailable | CatalogError:
-    """Say what the error means for the catalog at `where`.
+def translate(error: Exception, where: str, *, opened: bool) -> CatalogUnavailable | CatalogError:
+    """Say what one of the `DRIVER_ERRORS` means for the catalog at `where`.
 
     `opened` tells that the catalog has been usable before: then a file that cannot be opened is a
     passing want (of descriptors, of a mount), not a wrong address.
     """
-    cause = error.orig if isinstance(error, DBAPIError) else None
+    cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(error, PoolTimeoutError):
         return CatalogUnavailable(f"The catalog {where} has no free connection.")
     if isinstance(cause, sqlite3.Error):

@@ -58,8 +58,7 @@ class Outbox:
 
     def pending(self, after_sequence: int, limit: int) -> list[OutboxMessage]:
         """What waits, with a greater sequence than the given one, in commit order."""
-        with self._database.reading() as connection:
-            rows = connection.exec_driver_sql(self._pending, (after_sequence, limit)).fetchall()
+        rows = self._database.ask(self._pending, (after_sequence, limit))
         return [OutboxMessage(*row) for row in rows]
 
     def mark_published(self, sequences: Sequence[int]) -> None:

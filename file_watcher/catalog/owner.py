@@ -39,6 +39,9 @@ class Ownership(Protocol):
     def acquire(self) -> None:
         """Take it at once or raise CatalogBusy."""
 
+    def keep(self) -> None:
+        """Make sure from time to time that it is held still. Raises as `acquire` does."""
+
     def release(self) -> None:
         """Give it back; does nothing where it is not held."""
 
@@ -70,6 +73,9 @@ class OwnerLock:
                 os.close(descriptor)
                 raise CatalogBusy(_busy(str(self._catalog), holder)) from exc
             _held[self._path] = descriptor
+
+    def keep(self) -> None:
+        """Nothing to do: the kernel keeps it as long as the process lives."""
 
     def release(self) -> None:
         """Give the ownership back. The file stays: removing it could take another's lock away."""
@@ -106,6 +112,20 @@ class SessionLock:
                 "Stop it, or set INSTANCE_ID or DATABASE_URL."
             )
         self._session = session
+
+    def keep(self) -> None:
+        """Take it again where its session was lost. Raises CatalogBusy where another one was faster,
+        CatalogUnavailable or CatalogError."""
+        session = self._session
+        if session is not None:
+            try:
+                with self._database.translated():
+                    session.exec_driver_sql("SELECT 1").scalar()
+            except CatalogUnavailable as exc:
+                log.warning("catalog_ownership_lost", reason=str(exc), effect="it is taken again")
+                self.release()
+        if self._session is None:
+            self.acquire()
 
     def release(self) -> None:
         """Give the ownership back; a session that the server ended has given it back already."""

@@ -43,6 +43,9 @@ STORED_COLUMNS: Final = (
 )
 """What `values_of` gives, in its order."""
 
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+"""One for all rows: json.dumps makes a new one for each where it is told anything."""
+
 _WRAP: Final = 1 << 64
 _HALF: Final = 1 << 63
 
@@ -141,7 +144,7 @@ def values_of(record: FileRecord, devices: RootDevices, now_ns: int) -> tuple[An
         signed(inode),
         sha256,
         xxh128,
-        None if record.metadata is None else json.dumps(dict(record.metadata), allow_nan=False),
+        None if record.metadata is None else _ENCODER.encode(dict(record.metadata)),
         record.growing,
         record.racy,
         now_ns,

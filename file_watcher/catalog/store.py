@@ -66,8 +66,7 @@ class CatalogStore:
 
     def find(self, path: bytes, inode: int) -> list[FileRecord]:
         """The records at this path or with this inode number."""
-        with self._database.reading() as connection:
-            rows = connection.exec_driver_sql(self._ask.by_path_or_inode, (path, signed(inode))).fetchall()
+        rows = self._database.ask(self._ask.by_path_or_inode, (path, signed(inode)))
         return [record_of(row, self._devices) for row in rows]
 
     def load(
@@ -80,36 +79,30 @@ class CatalogStore:
         """
         self._settle_unknown_outcome()
         found: dict[int, Sequence[Any]] = {}
-        with self._database.reading() as connection:
-            self._gather(found, connection, self._ask.by_paths, list(paths))
-            self._gather(found, connection, self._ask.by_inodes, [signed(inode) for inode in inodes])
-            self._gather(found, connection, self._ask.by_contents, list(contents))
+        self._gather(found, self._ask.by_paths, list(paths))
+        self._gather(found, self._ask.by_inodes, [signed(inode) for inode in inodes])
+        self._gather(found, self._ask.by_contents, list(contents))
         return [record_of(row, self._devices) for row in found.values()]
 
     def below(self, folder: bytes, after: bytes = b"", limit: int = 1000) -> list[CatalogEntry]:
         """One page of what lies below the folder with a path greater than `after`, ordered by path bytes."""
         first, end = _range_below(folder)
-        with self._database.reading() as connection:
-            rows = connection.exec_driver_sql(
-                self._ask.entries_in, (max(first, after), end, limit)
-            ).fetchall()
+        rows = self._database.ask(self._ask.entries_in, (max(first, after), end, limit))
         return [entry_of(row, self._devices) for row in rows]
 
     def records_below(self, folder: bytes, limit: int) -> list[FileRecord]:
         """The first records below the folder, ordered by path bytes, at most `limit`."""
         first, end = _range_below(folder)
-        with self._database.reading() as connection:
-            rows = connection.exec_driver_sql(self._ask.records_in, (first, end, limit)).fetchall()
+        rows = self._database.ask(self._ask.records_in, (first, end, limit))
         return [record_of(row, self._devices) for row in rows]
 
     def records_below_any(self, folders: Collection[bytes]) -> dict[bytes, list[FileRecord]]:
         """All records below each of these paths, for those that have any: where folders once were."""
         intervals = {_range_below(folder): folder for folder in folders}
         found: list[bytes] = []
-        with self._database.reading() as connection:
-            for start in range(0, len(intervals), _CHUNK):
-                sql, parameters = self._ask.folders_among(list(intervals)[start : start + _CHUNK])
-                found.extend(bytes(row[0]) for row in connection.exec_driver_sql(sql, parameters).fetchall())
+        for start in range(0, len(intervals), _CHUNK):
+            question = self._ask.folders_among(list(intervals)[start : start + _CHUNK])
+            found.extend(bytes(row[0]) for row in self._database.ask(*question))
         by_first = {first: folder for (first, _), folder in intervals.items()}
         return {by_first[first]: self.records_below(by_first[first], _EVERY) for first in set(found)}
 
@@ -169,13 +162,11 @@ class CatalogStore:
     def _gather(
         self,
         found: dict[int, Sequence[Any]],
-        connection: Connection,
         question: Callable[[Sequence[Any]], tuple[str, tuple[Any, ...]]],
         values: Sequence[Any],
     ) -> None:
         for start in range(0, len(values), _CHUNK):
-            sql, parameters = question(values[start : start + _CHUNK])
-            for row in connection.exec_driver_sql(sql, parameters).fetchall():
+            for row in self._database.ask(*question(values[start : start + _CHUNK])):
                 found[row[0]] = row
 
 

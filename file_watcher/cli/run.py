@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
 import typer
@@ -29,6 +29,10 @@ from file_watcher.settings import Loaded, Settings
 log = structlog.get_logger(__name__)
 
 Format = Literal["console", "json"]
+
+_SWITCH_SECONDS: Final = 0.0005
+"""How long a thread may keep the interpreter's lock while others wait for it. Hashing threads give it up at
+every read; with Python's 5 ms each would wait that long behind whoever decides or encodes."""
 
 
 def run(given: Given) -> int:
@@ -62,6 +66,7 @@ def _serve(settings: Settings, home: Home, log_format: Format) -> int:
             typer.echo("Stopping … (once more to stop at once)", err=True)
 
     ignore_lease_signals()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     if settings.watch.nice:
         os.nice(settings.watch.nice)
     with Signals(end, service.rescan):

@@ -49,8 +49,8 @@ class Eye(Protocol):
 class DeciderConfig:
     """`move_window` and `patience` in seconds, `granularity_ns` of the filesystems' timestamps.
 
-    A file that is gone waits `move_window` for a move that claims it, and beyond that up to `patience`
-    while hints from before are still undecided.
+    A file that is gone waits `move_window` for a move that claims it, and a move for its place; beyond that
+    both wait up to ten times `patience` while hints from before are still undecided.
     """
 
     move_window: float = 2.0

@@ -138,13 +138,13 @@ class Fingerprinter:
         return after, fingerprint
 
     def _hash(self, path: bytes, descriptor: int, size: int) -> Fingerprint:
-        """Hash to the end of the file; more or fewer bytes than `size` are a change."""
+        """Hash `size` bytes; more or fewer are a change, and so is what a later stat shows to have grown."""
         sha256 = hashlib.sha256()
         xxh128 = xxhash.xxh3_128()
         buffers = self._buffers.of_this_thread(self._block_size)
         view = buffers[0]
         total = 0
-        while True:
+        while total < size or not total:
             if self._should_stop():
                 raise Interrupted(path)
             count = os.readv(descriptor, buffers)

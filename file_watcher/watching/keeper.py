@@ -118,10 +118,10 @@ class LibraryKeeper:
     def rescan(
         self, source: Source = Source.RESCAN, libraries: Sequence[Library] | None = None
     ) -> list[ScanJob]:
-        """Scan all active libraries, or those given. Nothing to do before the start."""
+        """Scan all active libraries, or those of the given ones that are. Nothing to do before the start."""
         if self._scans is None:
             return []
-        chosen = self.active() if libraries is None else libraries
+        chosen = [each for each in self.active() if libraries is None or each in libraries]
         return [self._scans.request(library, source) for library in chosen]
 
     def approve(self, name: str) -> str | None:
@@ -217,7 +217,7 @@ class LibraryKeeper:
             self._to_record.popleft()
 
     def _refuse(self, post: Post, job: ScanJob, suspension: Suspension) -> None:
-        if not job.is_abandoned():
+        if post.active and not job.is_abandoned():
             post.suspend(suspension, time.monotonic())
 
     def _note_database(self, error: CatalogUnavailable | None) -> None:

@@ -121,8 +121,8 @@ class Post:
             self.approved, self._retry_at = True, 0.0
 
     def note_scanned(self, job: ScanJob, report: ScanReport) -> None:
-        """A scan was completed. One that was abandoned meanwhile says nothing."""
-        if job.is_abandoned():
+        """A scan was completed. One that was abandoned, or asked for too late, says nothing."""
+        if job.is_abandoned() or not self.active:
             return
         first, self.scanned, self.approved = not self.scanned, True, False
         fields = {"files": report.files, "seconds": round(report.seconds, 3), "first": first}

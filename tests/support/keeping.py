@@ -43,9 +43,9 @@ class ScansByHand:
             if job.library == library and not job.is_trial:
                 job.abandon()
 
-    def finish(self, **counts: Any) -> ScanJob:
-        """End the last one that was asked for."""
-        job = self.jobs[-1]
+    def finish(self, job: ScanJob | None = None, **counts: Any) -> ScanJob:
+        """End the given one, or the last one that was asked for."""
+        job = job or self.jobs[-1]
         job.report = report(**counts)
         job.finished.set()
         return job
@@ -83,16 +83,16 @@ class LibraryNotes:
         self.roots[library.id] = RememberedRoot(inode, fsid, done)
         self.suspended[library.id] = suspended
 
-    def count(self, library: Library) -> int:  # noqa: ARG002
+    def count(self, library: Library) -> int:
         """See Memory."""
         self._answer()
         return self.files
 
-    def use_device(self, library: Library, device: int) -> None:  # noqa: ARG002
+    def use_device(self, library: Library, device: int) -> None:
         """See Memory."""
         self._answer()
 
-    def announce(self, kind: str, library: Library, fields: Mapping[str, Any]) -> None:  # noqa: ARG002
+    def announce(self, kind: str, library: Library, fields: Mapping[str, Any]) -> None:
         """See Memory."""
         self._answer()
         with self._lock:

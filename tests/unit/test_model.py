@@ -44,6 +44,15 @@ def test_a_second_name_is_no_part_of_a_files_stat_but_for_the_ctime(tmp_path: Pa
     assert after._replace(ctime_ns=0) == before._replace(ctime_ns=0)
 
 
+@pytest.mark.parametrize("mtime_ns", [10**19, -(10**19)])
+def test_a_time_that_no_database_can_hold_is_the_farthest_that_it_can(mtime_ns: int) -> None:
+    times = {"st_mtime_ns": mtime_ns, "st_ctime_ns": 5}
+    result = os.stat_result((0o100644, 100, 7, 1, 0, 0, 1, 0, 0, 0), times)
+    stat = FileStat.of(result)
+    assert abs(stat.mtime_ns) == (1 << 63) - 1
+    assert (stat.mtime_ns > 0, stat.ctime_ns) == (mtime_ns > 0, 5)
+
+
 def test_the_same_file_has_the_same_inode_of_the_same_device() -> None:
     assert STAT.same_file(FileStat(0, 0, 0, 7, 100))
     assert not STAT.same_file(STAT._replace(inode=101))
@@ -127,7 +136,7 @@ def test_a_name_in_utf_8_is_shown_as_it_is(text: str) -> None:
 
 @given(st.binary())
 def test_every_name_can_be_shown_and_encoded(path: bytes) -> None:
-    assert display(path).encode()
+    assert display(path).encode().decode() == display(path)
 
 
 def test_what_cannot_be_decoded_is_shown_as_replaced() -> None:

@@ -199,6 +199,15 @@ def test_a_file_that_changed_while_it_was_read_settles_again() -> None:
     assert examine(Around(reading=ChangedWhileReading(A))) == Examination(None, None, 1.0)
 
 
+def test_a_file_that_changes_at_every_reading_for_long_is_observed_as_growing() -> None:
+    changing = Around(reading=ChangedWhileReading(A), rows=[row(B)], sight=LATER)
+    assert examine(changing, waited_since=NOW - 29.9).observation is None
+    examination = examine(changing, waited_since=NOW - 30)
+    assert (observed(examination).growing, observed(examination).sight) == (True, LATER)
+    assert (examination.keep_watching_after, examination.other_links) == (1.0, (B,))
+    assert examine(changing, waited_since=NOW - 60, told_growing=NOW - 29.9).observation is None
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
 def test_a_file_that_may_not_be_read_is_observed_with_the_reason(number: int) -> None:
     seen = observed(examine(Around(reading=Unreadable(A, number))))

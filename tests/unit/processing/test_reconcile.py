@@ -625,18 +625,45 @@ def test_a_new_file_at_a_place_that_was_left_is_created_after_the_move(scene: Sc
 
 
 def test_a_claim_that_waited_too_long_for_an_occupied_place_is_given_up(scene: Scene) -> None:
-    """B took A's file; B's own file is claimed by C, whose place is taken by a file that is still there."""
-    scene.know(A, b"one")
-    scene.know(b"/lib/d", b"two")
-    scene.world.rename(A, b"/lib/e")
-    scene.world.files[b"/lib/d/x"] = scene.world.files.pop(b"/lib/e")
+    """The file moved below what is still told as a file."""
+    row = scene.know(A, b"one", version=3)
+    scene.know(D, b"two")
+    scene.world.rename(A, B)
+    scene.world.files[b"/lib/d/x"] = scene.world.files.pop(B)
     seen = scene.see(b"/lib/d/x", A)
     decision = scene.decide(seen)
+    assert decision.events == []
     assert paths(decision.held) == [b"/lib/d/x"]
     decision = scene.decide(seen, expired=True)
-    assert decision.events == []
+    assert told(decision.events) == [("deleted", A)]
+    assert (decision.events[0].file_id, decision.events[0].version) == (row.file_id, 4)
+    assert decision.rows.deletes == [row]
     assert paths(decision.held) == [b"/lib/d/x"], "nothing can be told below what is still told as a file"
-    assert decision.look_at == [A]
+    assert decision.look_at == []
+
+
+def test_claims_that_wait_for_one_another_are_given_up_one_by_one(scene: Scene) -> None:
+    """Each file took the name of the folder that the other one was in."""
+    scene.know(b"/lib/a/x", b"one")
+    scene.know(b"/lib/b/y", b"two")
+    one, two = scene.world.files.pop(b"/lib/a/x"), scene.world.files.pop(b"/lib/b/y")
+    scene.world.files[B], scene.world.files[A] = one, two
+    seen = [scene.see(A), scene.see(B)]
+    assert scene.decide(*seen).events == []
+    decision = scene.decide(*seen, expired=True)
+    assert told(decision.events) == [("deleted", b"/lib/b/y"), ("moved", B, b"/lib/a/x"), ("created", A)]
+    assert scene.mirror.files == scene.world.contents()
+
+
+def test_a_claim_that_is_given_up_leaves_a_place_that_was_taken_again_alone(scene: Scene) -> None:
+    scene.know(A, b"one")
+    scene.know(D, b"two")
+    scene.world.rename(A, B)
+    scene.world.files[b"/lib/d/x"] = scene.world.files.pop(B)
+    scene.world.write(A, b"three")
+    decision = scene.decide(scene.see(b"/lib/d/x", A), expired=True)
+    assert decision.events == []
+    assert decision.look_at == [A], "what is there now is told as what it is"
 
 
 def test_a_file_that_became_a_folder_is_deleted_before_what_is_in_it_is_created(scene: Scene) -> None:
@@ -730,6 +757,18 @@ def test_hashes_are_racy_unless_both_times_lie_clearly_before_the_reading(
     decision = scene.decide(seen)
     assert decision.rows.inserts[0].racy is is_racy
     assert decision.recheck == (decision.rows.inserts if is_racy else [])
+
+
+@pytest.mark.parametrize(("ahead_ns", "is_racy"), [(20_000_000, True), (20_000_001, False)])
+def test_a_time_that_lies_ahead_was_set_by_hand_and_hides_nothing(
+    scene: Scene, ahead_ns: int, is_racy: bool
+) -> None:
+    """A later write would take it back to its own."""
+    scene.world.write(A, b"one")
+    scene.world.tick()
+    scene.world.files[A].mtime_ns = scene.world.now_ns + ahead_ns
+    decision = scene.decide(replace(scene.see(A), read_at_ns=scene.world.now_ns))
+    assert decision.rows.inserts[0].racy is is_racy
 
 
 def test_a_racy_row_that_is_confirmed_is_trusted_from_then_on(scene: Scene) -> None:

@@ -84,6 +84,24 @@ def test_tickets_come_in_the_order_of_their_hints_and_no_more_than_asked_for() -
     assert watched.due(11.0, limit=2) == [B]
 
 
+def test_a_path_that_is_hinted_at_without_end_is_looked_at_all_the_same() -> None:
+    watched = Watched()
+    for tenths in range(100, 401, 5):
+        watched.kernel(A, tenths / 10)
+        assert watched.due(tenths / 10) == ([A] if tenths == 400 else [])
+
+
+def test_the_longest_wait_is_counted_from_the_first_hint_and_ends_no_earlier_than_now() -> None:
+    watched = Watched()
+    watched.debouncer = Debouncer(1.0, longest=5.0)
+    for now in (10.0, 10.8, 11.6, 12.4, 13.2, 14.0, 14.8):
+        watched.kernel(A, now)
+    assert watched.due(14.99) == []
+    watched.kernel(A, 16.0)
+    assert watched.due(15.99) == []
+    assert watched.due(16.0) == [A]
+
+
 def test_nothing_is_due_of_nothing() -> None:
     watched = Watched()
     assert (watched.due(10.0), watched.debouncer.next_due(), len(watched.debouncer)) == ([], None, 0)
@@ -176,7 +194,7 @@ def test_what_a_ticket_told_is_not_told_again_by_the_next() -> None:
         False,
         False,
         False,
-        set(),
+        frozenset(),
     )
     assert second.source is Source.RESCAN
 

@@ -18,7 +18,9 @@ from file_watcher.watching import lookout as lookout_module
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.keeper import KeeperConfig, LibraryKeeper
 from file_watcher.watching.lookout import Lookout, LookoutConfig
+from file_watcher.watching.memory import RememberedRoot
 from file_watcher.watching.observer import LibraryWatch
+from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.scanning import ScanStage
 from file_watcher.watching.sight import Eyes
 from file_watcher.watching.trouble import Trouble, TroubleKind
@@ -49,23 +51,20 @@ class Kept:
         )
 
     def start(self) -> Kept:
-        self.keeper.start(cast(ScanStage, self.scans))
+        self.keeper.start(cast("ScanStage", self.scans))
         return self
 
     def ready(self) -> Kept:
         """Start, and end every library's first scan."""
         self.start()
-        for number, library in enumerate(self.libraries):
-            wait_for(lambda number=number: len(self.scans.jobs) > number, f"the scan of {library.name}")  # type: ignore[misc]
-            self.end_scan(self.scans.jobs[number])
+        wait_for(lambda: len(self.scans.jobs) == len(self.libraries), "the first scans")
+        for job in self.scans.jobs:
+            self.end_scan(job)
         wait_for(lambda: self.keeper.health().ok, "the libraries to be healthy")
         return self
 
-    def end_scan(self, job: object = None, **counts: int) -> None:
-        if job is not None:
-            self.scans.jobs.remove(job)  # type: ignore[arg-type]
-            self.scans.jobs.append(job)  # type: ignore[arg-type]
-        ended = self.scans.finish(**counts)
+    def end_scan(self, job: ScanJob | None = None, **counts: int) -> None:
+        ended = self.scans.finish(job, **counts)
         assert ended.report is not None
         self.keeper.note_scanned(ended, ended.report)
 
@@ -175,7 +174,12 @@ def test_a_watch_whose_thread_died_is_replaced(kept: Kept) -> None:
 def test_a_database_that_is_away_is_asked_about_once_a_second(kept: Kept) -> None:
     asked: list[float] = []
     recall = kept.memory.recall
-    kept.memory.recall = lambda library: (asked.append(time.monotonic()), recall(library))[1]  # type: ignore[method-assign]
+
+    def counted(library: Library) -> RememberedRoot:
+        asked.append(time.monotonic())
+        return recall(library)
+
+    kept.memory.recall = counted  # type: ignore[method-assign]
     kept.memory.is_away = True
     kept.start()
     wait_for(lambda: len(asked) == 3, "three questions")
@@ -207,10 +211,10 @@ def test_orders_that_meet_a_lost_database_do_not_spin(kept: Kept) -> None:
         attempts.append(time.monotonic())
         announce(kind, library, fields)  # type: ignore[arg-type]
 
-    kept.memory.announce = counted  # type: ignore[method-assign,assignment]
+    kept.memory.announce = counted  # type: ignore[method-assign]
     kept.memory.is_away = True
     (kept.home / "music").rename(kept.home / "away")
-    kept.memory.remember = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    kept.memory.remember = lambda *_, **__: None  # type: ignore[method-assign]
     wait_for(lambda: len(attempts) == 3, "three attempts")
     assert attempts[2] - attempts[0] > 1.5
 
@@ -265,6 +269,9 @@ def test_a_rescan_is_of_all_active_libraries_or_of_those_named(two: Kept) -> Non
     two.ready()
     assert [job.library for job in two.keeper.rescan()] == two.libraries
     assert [job.library for job in two.keeper.rescan(Source.SCAN, two.libraries[1:])] == two.libraries[1:]
+    (two.home / "speech").rmdir()
+    wait_for(lambda: len(two.keeper.active()) == 1, "the library to be suspended")
+    assert two.keeper.rescan(Source.SCAN, two.libraries[1:]) == []
 
 
 def test_a_scan_that_ends_releases_those_who_wait(kept: Kept) -> None:

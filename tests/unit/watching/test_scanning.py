@@ -79,7 +79,7 @@ class Room:
             0.01,
             lambda hint, library: True,
             self.deliver,
-            lambda ticket: self.stage.request_folder(ticket),
+            lambda ticket: self.stage.request_folder(ticket),  # noqa: PLW0108 - built below
             Telemetry(),
             self.fail,
         )

@@ -316,7 +316,7 @@ def test_a_filter_that_fails_is_reported() -> None:
 
 
 @pytest.mark.parametrize("growing", [True, False])
-def test_a_file_that_stays_open_is_looked_at_in_the_background(growing: bool) -> None:  # noqa: FBT001
+def test_a_file_that_stays_open_is_looked_at_in_the_background(growing: bool) -> None:
     with running() as desk:
         desk.hint(b"/m/a.mp3")
         desk.scheduler.done(desk.ticket(), look_again_after=0.02, growing=growing)

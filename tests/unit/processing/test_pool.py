@@ -1,0 +1,293 @@
+"""The worker pool: every ticket that is taken comes to an end, whatever happens to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from file_watcher.errors import CatalogUnavailable
+from file_watcher.lifecycle import Deadline
+from file_watcher.model import UNKNOWN, FileStat, Metadata, Observation, Source, Ticket
+from file_watcher.processing.examine import Examination
+from file_watcher.processing.fingerprint import Interrupted
+from file_watcher.processing.pool import PoolConfig, WorkerPool
+from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
+from file_watcher.telemetry import Telemetry
+from tests.support.waiting import wait_for
+from tests.support.world import LIBRARY
+
+STAT = FileStat(3, 1, 2, 7, 100)
+
+
+def ticket(name: str = "a") -> Ticket:
+    return Ticket(
+        path=b"/lib/" + name.encode(),
+        library=LIBRARY,
+        is_folder=False,
+        closed=True,
+        must_hash=False,
+        moved_from=frozenset(),
+        source=Source.KERNEL,
+        noticed=5.0,
+        changed_ns=7,
+        waited_since=5.0,
+        last_stat=None,
+        still_since=5.0,
+        told_growing=None,
+    )
+
+
+def seen(of: Ticket) -> Observation:
+    return Observation(of.path, of.library, STAT, noticed=of.noticed)
+
+
+class Outcomes(Telemetry):
+    """A sink that remembers what came, and counts errors. `has_room` False: the decider is behind."""
+
+    def __init__(self) -> None:
+        self.submitted: list[tuple[Ticket, Examination]] = []
+        self.put_off: list[tuple[Ticket, FileStat | None, float]] = []
+        self.errors: list[str] = []
+        self.has_room = True
+
+    def wait_for_room(self, timeout: float) -> bool:
+        if not self.has_room:
+            threading.Event().wait(0.01)
+        return self.has_room
+
+    def submit(self, ticket: Ticket, examination: Examination) -> None:
+        self.submitted.append((ticket, examination))
+
+    def again(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
+        self.put_off.append((ticket, stat, after))
+
+    def error(self, stage: str) -> None:
+        self.errors.append(stage)
+
+    def only(self) -> Examination:
+        """What was submitted of the one ticket."""
+        wait_for(lambda: self.submitted, "the examination")
+        ((_, examination),) = self.submitted
+        return examination
+
+
+@contextmanager
+def working(
+    examine: Callable[[Ticket, float], Examination], config: PoolConfig | None = None
+) -> Iterator[tuple[WorkerPool, Outcomes]]:
+    outcomes = Outcomes()
+    failures: list[BaseException] = []
+    config = config or PoolConfig(threads=2, queue_size=8, in_flight=2)
+    pool = WorkerPool(config, examine, outcomes, outcomes, lambda _, error: failures.append(error))
+    pool.start()
+    try:
+        yield pool, outcomes
+    finally:
+        pool.close()
+        assert pool.join(Deadline(5))
+    assert failures == []
+
+
+def all_slots_are_free(pool: WorkerPool, outcomes: Outcomes) -> None:
+    """So many files as may be in flight at once are examined: none before has kept its place."""
+    before = len(outcomes.submitted) + len(outcomes.put_off)
+    for number in range(4):
+        assert pool.put(ticket(f"after {number}"), 5)
+    wait_for(lambda: len(outcomes.submitted) + len(outcomes.put_off) == before + 4, "four more files")
+
+
+def test_an_observation_goes_to_the_decider() -> None:
+    with working(lambda ticket, now: Examination(seen(ticket))) as (pool, outcomes):
+        assert pool.put(ticket(), 1)
+        assert outcomes.only().observation == seen(ticket())
+        all_slots_are_free(pool, outcomes)
+
+
+def test_a_file_that_is_not_settled_is_put_off_with_what_was_seen() -> None:
+    with working(lambda ticket, now: Examination(None, STAT, 1.5)) as (pool, outcomes):
+        pool.put(ticket(), 1)
+        wait_for(lambda: outcomes.put_off == [(ticket(), STAT, 1.5)], "the file to be put off")
+        all_slots_are_free(pool, outcomes)
+
+
+def test_a_lost_database_puts_the_file_off() -> None:
+    def examine(ticket: Ticket, now: float) -> Examination:
+        raise CatalogUnavailable("away")
+
+    with working(examine) as (pool, outcomes):
+        pool.put(ticket(), 1)
+        wait_for(lambda: outcomes.put_off == [(ticket(), None, 1.0)], "the file to be put off")
+        assert outcomes.errors == ["db"]
+        all_slots_are_free(pool, outcomes)
+
+
+def test_a_surprise_costs_neither_the_worker_nor_those_who_wait_for_the_file() -> None:
+    def examine(ticket: Ticket, now: float) -> Examination:
+        raise ValueError("what is this?")
+
+    with working(examine) as (pool, outcomes):
+        pool.put(ticket(), 1)
+        observation = outcomes.only().observation
+        assert observation is not None
+        assert (observation.path, observation.sight, observation.noticed) == (b"/lib/a", UNKNOWN, 5.0)
+        assert outcomes.errors == ["hash"]
+        all_slots_are_free(pool, outcomes)
+
+
+def test_what_the_end_interrupts_is_forgotten() -> None:
+    began = threading.Event()
+
+    def examine(ticket: Ticket, now: float) -> Examination:
+        began.set()
+        pool.wait_for_close(10)
+        assert pool.is_closing
+        raise Interrupted(ticket.path)
+
+    with working(examine) as (pool, outcomes):
+        pool.put(ticket(), 1)
+        assert began.wait(5)
+    assert (outcomes.submitted, outcomes.put_off, outcomes.errors) == ([], [], [])
+
+
+# bounds
+
+
+def test_a_full_queue_says_so() -> None:
+    gate = threading.Event()
+
+    def examine(ticket: Ticket, now: float) -> Examination:
+        gate.wait(10)
+        return Examination(seen(ticket))
+
+    with working(examine, PoolConfig(threads=1, queue_size=2, in_flight=1)) as (pool, outcomes):
+        assert pool.put(ticket("running"), 1)
+        wait_for(lambda: pool.depth() == 0, "the first to be taken")
+        assert pool.put(ticket("1"), 0.01)
+        assert pool.put(ticket("2"), 0.01)
+        assert not pool.put(ticket("3"), 0.01)
+        assert pool.depth() == 2
+        gate.set()
+        wait_for(lambda: len(outcomes.submitted) == 3, "the three files")
+
+
+def test_no_file_is_begun_while_the_decider_is_behind() -> None:
+    with working(lambda ticket, now: Examination(seen(ticket))) as (pool, outcomes):
+        outcomes.has_room = False
+        wait_for(lambda: pool.put(ticket("blocker"), 0.01) and pool.depth() > 2, "the queue to stand still")
+        taken = len(outcomes.submitted)
+        assert taken <= 2, "those whose wait had ended before"
+        outcomes.has_room = True
+        wait_for(lambda: pool.depth() == 0, "the queue to be worked off")
+
+
+def test_no_more_files_are_in_flight_than_allowed_even_while_tags_are_read() -> None:
+    tags: list[Future[Metadata | None]] = []
+
+    def examine(ticket: Ticket, now: float) -> Examination:
+        tags.append(Future())
+        return Examination(seen(ticket), tags=tags[-1])
+
+    with working(examine, PoolConfig(threads=2, queue_size=8, in_flight=3)) as (pool, outcomes):
+        for number in range(6):
+            pool.put(ticket(str(number)), 1)
+        wait_for(lambda: len(tags) == 3, "three files in flight")
+        assert pool.depth() == 3
+        tags[0].set_result(None)
+        wait_for(lambda: len(tags) == 4, "another one")
+        for each in tags[1:]:
+            each.set_result(None)
+        wait_for(lambda: len(tags) == 6, "the last ones")
+        for each in tags[4:]:
+            each.set_result(None)
+        assert len(outcomes.submitted) == 6
+
+
+# tags
+
+
+@contextmanager
+def one_file_with_tags() -> Iterator[tuple[WorkerPool, Outcomes, Future[Metadata | None]]]:
+    """A file whose examination waits for its tags; the files that come later have none."""
+    tags: Future[Metadata | None] = Future()
+
+    def examine(ticket: Ticket, now: float) -> Examination:
+        plain = Examination(seen(ticket), STAT)
+        return replace(plain, tags=tags) if ticket.path == b"/lib/a" else plain
+
+    with working(examine) as (pool, outcomes):
+        pool.put(ticket(), 1)
+        wait_for(lambda: tags._done_callbacks, "somebody to wait for the tags")  # type: ignore[attr-defined]
+        assert outcomes.submitted == []
+        yield pool, outcomes, tags
+        all_slots_are_free(pool, outcomes)
+
+
+def test_tags_join_the_observation() -> None:
+    with one_file_with_tags() as (_, outcomes, tags):
+        tags.set_result({"duration": 3.0})
+        assert outcomes.only() == Examination(replace(seen(ticket()), metadata={"duration": 3.0}), STAT)
+
+
+def test_a_medium_that_could_not_be_understood_is_counted_by_who_read_it_alone() -> None:
+    with one_file_with_tags() as (_, outcomes, tags):
+        tags.set_result({"error": "The content is damaged."})
+        assert outcomes.only().observation.metadata == {"error": "The content is damaged."}  # type: ignore[union-attr]
+        assert outcomes.errors == []
+
+
+def test_a_file_that_changed_before_its_tags_were_read_is_looked_at_again() -> None:
+    with one_file_with_tags() as (_, outcomes, tags):
+        tags.set_exception(FileChanged(b"/lib/a"))
+        assert outcomes.put_off == [(ticket(), None, 0.0)]
+        assert outcomes.submitted == []
+
+
+def test_a_file_whose_tags_the_end_interrupts_is_not_told_without_them() -> None:
+    with one_file_with_tags() as (_, outcomes, tags):
+        tags.set_exception(TagReaderClosed())
+        assert (outcomes.submitted, outcomes.put_off) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"), [(TagsUnavailable("no child starts"), []), (KeyError("title"), ["tags"])]
+)
+def test_a_file_whose_tags_cannot_be_had_is_told_with_the_reason(
+    error: Exception, counted: list[str]
+) -> None:
+    with one_file_with_tags() as (_, outcomes, tags):
+        tags.set_exception(error)
+        assert outcomes.only().observation.metadata == {"error": str(error)}  # type: ignore[union-attr]
+        assert outcomes.errors == counted
+
+
+# the end
+
+
+def test_an_idle_pool_ends_at_once_and_closing_twice_does_no_harm() -> None:
+    with working(lambda ticket, now: Examination(seen(ticket))) as (pool, _):
+        began = time.monotonic()
+        pool.close()
+        pool.close()
+        assert pool.join(Deadline(5))
+        assert time.monotonic() - began < 1
+
+
+def test_joining_does_not_wait_beyond_the_deadline() -> None:
+    gate = threading.Event()
+
+    def examine(ticket: Ticket, now: float) -> Examination:
+        gate.wait(10)
+        return Examination(seen(ticket))
+
+    with working(examine) as (pool, _):
+        pool.put(ticket(), 1)
+        wait_for(lambda: pool.depth() == 0, "the file to be taken")
+        pool.close()
+        assert not pool.join(Deadline(0.05))
+        gate.set()

@@ -1,0 +1,454 @@
+"""The desk: requests are answered once what they ask for is so, and house is kept."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+
+from file_watcher import desk as desk_module
+from file_watcher.catalog.outbox import Outbox
+from file_watcher.catalog.requests import Instances, Request, Requests
+from file_watcher.desk import Barrier, Desk, DeskConfig
+from file_watcher.errors import CatalogBusy, CatalogUnavailable
+from file_watcher.lifecycle import Deadline
+from file_watcher.model import Library, Source
+from file_watcher.processing.deciding import DecidingStage
+from file_watcher.publishing.relay import Relay
+from file_watcher.watching.keeper import LibraryKeeper
+from file_watcher.watching.scan_job import ScanJob
+from file_watcher.watching.schedule import Scheduler
+from tests.support.keeping import report
+from tests.support.waiting import wait_for
+
+MUSIC = Library(1, "music", "production", b"/m")
+NEVER = threading.Event().is_set
+
+
+class World:
+    """Everything that the barrier asks; it writes down in which order."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.scanned = True
+        self.undrained: list[Library] = []
+        self.decided = True
+        self.held = False
+        self.undecided_after_all = False
+        self.published = True
+        self.sequence = 42
+        self.is_away = False
+        self.jobs: list[ScanJob] = []
+        self.approvals: dict[str, str | None] = {"music": None}
+
+    # the keeper
+
+    def is_scanned(self) -> bool:
+        self.asked.append("scanned")
+        return self.scanned
+
+    def wait_until_scanned(self, timeout: float) -> None:
+        threading.Event().wait(0.01)
+
+    def drain(self, timeout: float) -> list[Library]:
+        self.asked.append("drained")
+        return self.undrained
+
+    def rescan(self, source: Source, libraries: Sequence[Library] | None = None) -> list[ScanJob]:
+        chosen = [MUSIC] if libraries is None else libraries
+        new = [ScanJob(library, source) for library in chosen]
+        self.jobs.extend(new)
+        return new
+
+    def approve(self, name: str) -> str | None:
+        return self.approvals.get(name, f"no watched library is named {name}")
+
+    # the scheduler and the decider
+
+    def wait_until_decided(self, noticed_before: float, patience: float, timeout: float) -> bool:
+        self.asked.append("decided")
+        return self._after_a_moment(self.decided)
+
+    def is_undecided(self, noticed_before: float, patience: float) -> bool:
+        return self.undecided_after_all
+
+    def holds_since_before(self, noticed: float) -> bool:
+        return self.held
+
+    def wait_for_a_decision(self, timeout: float) -> None:
+        threading.Event().wait(0.01)
+
+    # the outbox and the relay
+
+    def last_sequence(self) -> int:
+        self.asked.append("sequence")
+        if self.is_away:
+            raise CatalogUnavailable("the database is away")
+        return self.sequence
+
+    def wait_until_published(self, sequence: int, timeout: float) -> bool:
+        self.asked.append(f"published {sequence}")
+        return self._after_a_moment(self.published)
+
+    def prune(self, retention_seconds: float, keep: int) -> int:
+        self.asked.append(f"pruned {retention_seconds:g} {keep}")
+        return 3
+
+    @staticmethod
+    def _after_a_moment(answer: bool) -> bool:
+        if not answer:
+            threading.Event().wait(0.01)
+        return answer
+
+    def barrier(self) -> Barrier:
+        return Barrier(
+            cast("LibraryKeeper", self),
+            cast("Scheduler", self),
+            cast("DecidingStage", self),
+            cast("Outbox", self),
+            cast("Relay", self),
+            patience=30.0,
+        )
+
+
+class Table:
+    """The requests and heartbeats of a database that may be away."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._new: list[Request] = []
+        self._numbers = itertools.count(1)
+        self.answers: dict[int, tuple[Mapping[str, Any], bool]] = {}
+        self.beats: list[tuple[str, Mapping[str, Any]]] = []
+        self.reopened = 0
+        self.is_away = False
+
+    def ask(self, kind: str, **arguments: Any) -> int:
+        with self._lock:
+            number = next(self._numbers)
+            self._new.append(Request(number, kind, arguments, "new", None))
+        return number
+
+    def take(self) -> list[Request]:
+        self._answer()
+        with self._lock:
+            taken, self._new = self._new, []
+        return taken
+
+    def finish(self, request_id: int, result: Mapping[str, Any], *, failed: bool = False) -> None:
+        self._answer()
+        self.answers[request_id] = (result, failed)
+
+    def reopen_unfinished(self) -> int:
+        self._answer()
+        self.reopened += 1
+        return 0
+
+    def beat(self, instance_id: str, detail: Mapping[str, Any]) -> None:
+        self._answer()
+        self.beats.append((instance_id, detail))
+
+    def answer_to(self, number: int) -> Mapping[str, Any]:
+        wait_for(lambda: number in self.answers, f"the answer to {number}")
+        result, failed = self.answers[number]
+        assert failed is ("error" in result)
+        return result
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise CatalogUnavailable("the database is away")
+
+
+class Front:
+    """A desk over both."""
+
+    def __init__(self) -> None:
+        self.world, self.table = World(), Table()
+        self.failures: list[BaseException] = []
+        self.kept = 0
+        self.is_owned = True
+        self.desk = Desk(
+            DeskConfig("abc12345", retention_seconds=60.0, retention_events=1000),
+            cast("Requests", self.table),
+            cast("Instances", self.table),
+            cast("Outbox", self.world),
+            cast("LibraryKeeper", self.world),
+            self.world.barrier(),
+            lambda: {"http": "127.0.0.1:8085"},
+            self.keep_ownership,
+            lambda _, error: self.failures.append(error),
+        )
+
+
+    def keep_ownership(self) -> None:
+        self.kept += 1
+        if not self.is_owned:
+            raise CatalogBusy("Another file_watcher works as this instance.")
+
+
+@contextmanager
+def working() -> Iterator[Front]:
+    front = Front()
+    front.desk.start()
+    try:
+        yield front
+    finally:
+        front.desk.close()
+        assert front.desk.join(Deadline(5))
+    assert front.failures == []
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(desk_module, "_OUTAGE_SECONDS", 0.05)
+
+
+# the barrier
+
+
+def test_the_barrier_asks_from_the_disk_to_the_broker() -> None:
+    world = World()
+    assert world.barrier().wait(NEVER) == 42
+    assert world.asked == ["drained", "scanned", "decided", "sequence", "published 42"]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "before", "after"),
+    [
+        ("scanned", False, True),
+        ("decided", False, True),
+        ("held", True, False),
+        ("undecided_after_all", True, False),
+        ("published", False, True),
+    ],
+)
+def test_the_barrier_waits_for_every_stage(attribute: str, before: object, after: object) -> None:
+    world = World()
+    setattr(world, attribute, before)
+    result: list[int | None] = []
+    waiting = threading.Thread(target=lambda: result.append(world.barrier().wait(NEVER)))
+    waiting.start()
+    waiting.join(0.3)
+    assert waiting.is_alive()
+    setattr(world, attribute, after)
+    waiting.join(5)
+    assert result == [42]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "stuck"), [("scanned", False), ("decided", False), ("held", True), ("published", False)]
+)
+def test_the_barrier_gives_up_when_the_service_stops(attribute: str, stuck: object) -> None:
+    world = World()
+    setattr(world, attribute, stuck)
+    stop = threading.Event()
+    later = threading.Timer(0.1, stop.set)
+    later.start()
+    assert world.barrier().wait(stop.is_set) is None
+    later.join()
+
+
+def test_where_hints_cannot_tell_the_barrier_has_the_library_scanned_before_all_else() -> None:
+    world = World()
+    world.undrained = [MUSIC]
+    result: list[int | None] = []
+    waiting = threading.Thread(target=lambda: result.append(world.barrier().wait(NEVER)))
+    waiting.start()
+    wait_for(lambda: world.jobs, "the scan")
+    assert [(job.library, job.source) for job in world.jobs] == [(MUSIC, Source.SCAN)]
+    waiting.join(0.2)
+    assert "decided" not in world.asked
+    world.jobs[0].finished.set()
+    waiting.join(5)
+    assert result == [42]
+
+
+# requests
+
+
+def test_a_sync_is_answered_with_the_last_confirmed_sequence() -> None:
+    with working() as front:
+        answer = front.table.answer_to(front.table.ask("sync"))
+        assert answer["sequence"] == 42
+        assert answer["seconds"] >= 0
+        assert front.table.reopened == 1
+
+
+def test_a_scan_is_answered_with_what_it_counted() -> None:
+    with working() as front:
+        number = front.table.ask("scan")
+        wait_for(lambda: front.world.jobs, "the scan")
+        assert front.world.jobs[0].source is Source.RESCAN
+        assert number not in front.table.answers
+        job = front.world.jobs[0]
+        job.report = report(files=10, new=2, changed=1, missing=3, unlisted=((b"/m/secret", 13),))
+        job.finished.set()
+        answer = dict(front.table.answer_to(number))
+        answer.pop("seconds")
+        counts = {"libraries": 1, "files": 10, "new": 2, "changed": 1, "missing": 3, "unlisted": 1}
+        assert answer == counts
+
+
+def test_a_library_whose_scan_was_given_up_is_not_counted() -> None:
+    with working() as front:
+        number = front.table.ask("scan")
+        wait_for(lambda: front.world.jobs, "the scan")
+        front.world.jobs[0].finished.set()
+        assert front.table.answer_to(number)["libraries"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "answer"),
+    [
+        ("approve", {"library": "music"}, {"library": "music"}),
+        ("approve", {"library": "speech"}, {"error": "no watched library is named speech"}),
+        ("dance", {}, {"error": "this version cannot answer 'dance'"}),
+    ],
+)
+def test_what_need_not_wait_is_answered_at_once(
+    kind: str, arguments: dict[str, str], answer: dict[str, str]
+) -> None:
+    with working() as front:
+        front.world.decided = False
+        stuck = front.table.ask("sync")
+        result = front.table.answer_to(front.table.ask(kind, **arguments))
+        assert answer.items() <= result.items()
+        assert stuck not in front.table.answers
+
+
+def test_requests_that_come_while_one_is_worked_on_are_answered_together_afterwards() -> None:
+    with working() as front:
+        front.world.published = False
+        first = front.table.ask("sync")
+        wait_for(lambda: "published 42" in front.world.asked, "the first to wait")
+        threads = threading.active_count()
+        later = [front.table.ask("sync") for _ in range(20)]
+        wait_for(lambda: not front.table._new, "them to be taken")
+        assert threading.active_count() == threads
+        front.world.asked.clear()
+        front.world.sequence = 43
+        front.world.published = True
+        assert front.table.answer_to(first)["sequence"] == 42
+        assert {front.table.answer_to(number)["sequence"] for number in later} == {43}
+        assert front.world.asked.count("sequence") == 1
+
+
+def test_those_who_wait_at_the_end_are_told_that_the_service_stops() -> None:
+    with working() as front:
+        front.world.decided = False
+        waiting = [front.table.ask("sync"), front.table.ask("scan")]
+        wait_for(lambda: front.world.jobs and "decided" in front.world.asked, "both to wait")
+        later = front.table.ask("sync")
+        wait_for(lambda: not front.table._new, "it to be taken")
+        began = time.monotonic()
+        front.desk.close()
+        assert front.desk.join(Deadline(5))
+        assert time.monotonic() - began < 1
+        for number in (*waiting, later):
+            assert front.table.answer_to(number)["error"] == "the service stops"
+
+
+# the database
+
+
+def test_a_request_that_meets_a_lost_database_is_answered_when_it_is_back() -> None:
+    with working() as front:
+        front.world.is_away = True
+        number = front.table.ask("sync")
+        wait_for(lambda: front.world.asked.count("sequence") == 2, "a second try")
+        front.world.is_away = False
+        assert front.table.answer_to(number)["sequence"] == 42
+
+
+def test_an_answer_that_cannot_be_written_is_kept() -> None:
+    with working() as front:
+        front.world.decided = False
+        number = front.table.ask("sync")
+        wait_for(lambda: "decided" in front.world.asked, "it to be worked on")
+        front.table.is_away = True
+        front.world.decided = True
+        wait_for(lambda: "published 42" in front.world.asked, "the answer to be there")
+        assert number not in front.table.answers
+        front.table.is_away = False
+        assert front.table.answer_to(number)["sequence"] == 42
+
+
+def test_an_idle_service_notices_that_the_database_is_away() -> None:
+    with working() as front:
+        assert front.desk.health().ok
+        front.table.is_away = True
+        wait_for(lambda: not front.desk.health().ok, "the outage to show")
+        assert front.desk.health().detail == "the database is away"
+        front.table.is_away = False
+        wait_for(lambda: front.desk.health().ok, "the recovery to show")
+
+
+def test_the_end_does_not_wait_for_a_database_that_is_away() -> None:
+    with working() as front:
+        front.world.decided = False
+        front.table.ask("sync")
+        wait_for(lambda: "decided" in front.world.asked, "it to be worked on")
+        front.table.is_away = True
+        began = time.monotonic()
+        front.desk.close()
+        assert front.desk.join(Deadline(5))
+        assert time.monotonic() - began < 1
+
+
+def test_a_desk_that_opens_while_the_database_is_away_opens_later() -> None:
+    front = Front()
+    front.table.is_away = True
+    front.desk.start()
+    wait_for(lambda: not front.desk.health().ok, "the outage to show")
+    front.table.is_away = False
+    wait_for(lambda: front.table.reopened == 1, "the desk to open")
+    front.desk.close()
+    assert front.desk.join(Deadline(5))
+
+
+# keeping house
+
+
+def test_the_heart_beats_and_what_was_published_long_ago_is_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "_BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(desk_module, "_PRUNE_SECONDS", 0.2)
+    with working() as front:
+        pruned: Callable[[], int] = lambda: front.world.asked.count("pruned 60 1000")  # noqa: E731
+        wait_for(lambda: len(front.table.beats) >= 2 and pruned() >= 2, "two of each")
+        assert front.table.beats[0] == ("abc12345", {"http": "127.0.0.1:8085"})
+
+
+def test_the_ownership_is_made_sure_of_after_an_outage() -> None:
+    with working() as front:
+        wait_for(lambda: front.kept == 1, "the first time")
+        front.table.is_away = True
+        wait_for(lambda: not front.desk.health().ok, "the outage to show")
+        front.table.is_away = False
+        wait_for(lambda: front.kept > 1, "the next time")
+
+
+def test_an_ownership_that_another_one_took_ends_the_service() -> None:
+    front = Front()
+    front.is_owned = False
+    front.desk.start()
+    wait_for(lambda: front.failures, "the report")
+    assert isinstance(front.failures[0], CatalogBusy)
+    assert front.table.beats == []
+    front.desk.close()
+    assert front.desk.join(Deadline(5))
+
+
+def test_a_surprise_in_an_answer_is_reported() -> None:
+    front = Front()
+    front.world.drain = None  # type: ignore[assignment,method-assign]
+    front.desk.start()
+    front.table.ask("sync")
+    wait_for(lambda: front.failures, "the report")
+    front.desk.close()
+    assert front.desk.join(Deadline(5))
