@@ -6,6 +6,7 @@ Owns no thread. The parts on either side do not know each other.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -60,8 +61,8 @@ class Ledger:
         deletes = [row.row_id for row in rows.deletes if row.row_id is not None]
         messages = [self._message(event) for event in events]
         self._store.commit(Batch(deletes, rows.updates, rows.inserts, messages))
-        for event in events:
-            self._telemetry.recorded(EVENTS, event.event_type)
+        for kind, count in Counter(event.event_type for event in events).items():
+            self._telemetry.recorded(EVENTS, kind, count)
 
     def _message(self, event: FileEvent) -> NewMessage:
         return NewMessage(

@@ -98,11 +98,19 @@ def utc_text(nanoseconds: int) -> str | None:
 
     A file's times are whatever somebody set them to, so they may well lie out of that range.
     """
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    whole = _whole_seconds(seconds)
+    return None if whole is None else f"{whole}.{rest // 1000:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _whole_seconds(seconds: int) -> str | None:
+    """Messages made together share most of their times but for the fraction."""
     try:
-        moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+        moment = _EPOCH + timedelta(seconds=seconds)
     except OverflowError:
         return None
-    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+    return moment.isoformat()[: -len("+00:00")]
 
 
 def _event_document(event: FileEvent, instance_id: str) -> dict[str, Any]:

@@ -184,7 +184,6 @@ class Front:
             lambda _, error: self.failures.append(error),
         )
 
-
     def keep_ownership(self) -> None:
         self.kept += 1
         if not self.is_owned:

@@ -171,6 +171,33 @@ def test_an_owner_whose_session_was_ended_owns_no_more(remote: Database, postgre
     lock.release()
 
 
+def test_an_owner_that_looks_after_its_lock_takes_it_again_unless_another_one_was_faster(
+    remote: Database, postgres: PostgresCluster
+) -> None:
+    lock, heir = SessionLock(remote, "abc12345"), SessionLock(remote, "abc12345")
+    lock.acquire()
+    postgres.terminate_connections()
+    wait_for(lambda: _kept(lock), "the lock to be taken again")
+    with pytest.raises(CatalogBusy):
+        heir.acquire()
+    lock.keep()
+
+    postgres.terminate_connections()
+    wait_for(lambda: _acquired(heir), "the heir to be faster")
+    with pytest.raises(CatalogBusy):
+        wait_for(lambda: _kept(lock), "the loss to be noticed")
+    heir.release()
+    lock.release()
+
+
+def _kept(lock: SessionLock) -> bool:
+    try:
+        lock.keep()
+    except CatalogUnavailable:
+        return False
+    return True
+
+
 def _acquired(lock: SessionLock) -> bool:
     try:
         lock.acquire()

@@ -132,6 +132,24 @@ def test_reading_connections_are_used_again(database: Database) -> None:
         assert second is first
 
 
+def test_a_question_to_the_driver_is_answered_as_of_the_last_commit(database: Database) -> None:
+    question = "SELECT key, value FROM settings WHERE key = ?"
+    assert database.ask(question, ("file_watch.a",)) == []
+
+    with database.writing() as writer:
+        writer.execute(text("INSERT INTO settings (key, value) VALUES ('file_watch.a', '1')"))
+        assert database.ask(question, ("file_watch.a",)) == []
+
+    assert database.ask(question, ("file_watch.a",)) == [("file_watch.a", "1")]
+
+
+def test_what_the_driver_refuses_is_told_in_the_catalogs_words(database: Database) -> None:
+    with pytest.raises(CatalogError, match="cannot be used: no such table: nowhere"):
+        database.ask("SELECT * FROM nowhere", ())
+
+    assert database.ask("SELECT 1", ()) == [(1,)]
+
+
 def test_a_connection_that_is_put_back_after_the_close_is_closed(tmp_path: Path) -> None:
     with opened(f"sqlite:///{tmp_path}/catalog.db") as database, database.reading() as connection:
         database.close()

@@ -38,6 +38,15 @@ def test_what_passes_in_sqlite_may_be_tried_again(code: int) -> None:
     assert isinstance(translate(sqlite_error(code), WHERE, opened=True), CatalogUnavailable)
 
 
+def test_what_a_driver_raises_without_its_wrapping_means_the_same() -> None:
+    full, away = sqlite_error(sqlite3.SQLITE_FULL).orig, postgresql_error("closed").orig
+    assert isinstance(full, sqlite3.Error)
+    assert isinstance(away, psycopg.Error)
+
+    assert isinstance(translate(full, WHERE, opened=True), CatalogUnavailable)
+    assert isinstance(translate(away, WHERE, opened=True), CatalogUnavailable)
+
+
 @pytest.mark.parametrize(
     "code", [sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_ERROR]
 )
