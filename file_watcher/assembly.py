@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from file_watcher.barrier import Barrier
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.libraries import Libraries as LibraryRows
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.requests import Instances, Requests
 from file_watcher.catalog.store import CatalogStore
-from file_watcher.desk import Barrier, Desk, DeskConfig
+from file_watcher.desk import Desk, DeskConfig
 from file_watcher.ledger import Ledger, LibraryMemory, SystemClock
 from file_watcher.lifecycle import FailureReport
 from file_watcher.model import FileStat, Hint, Library, OutboxMessage, Ticket

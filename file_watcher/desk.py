@@ -17,29 +17,22 @@ from typing import Any, Final
 
 import structlog
 
+from file_watcher.barrier import Barrier, is_finished
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.requests import Instances, Request, Requests
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
-from file_watcher.model import Health, Library, Source
-from file_watcher.processing.deciding import DecidingStage
-from file_watcher.publishing.relay import Relay
+from file_watcher.model import Health, Source
 from file_watcher.watching.keeper import LibraryKeeper
-from file_watcher.watching.scan_job import ScanJob
-from file_watcher.watching.schedule import Scheduler
 
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS: Final = 0.1
 _BEAT_SECONDS: Final = 10.0
 _PRUNE_SECONDS: Final = 60.0
-_WAIT_SECONDS: Final = 0.5
-"""How long one wait lasts before the desk asks again whether it is to stop."""
 _OUTAGE_SECONDS: Final = 1.0
 """Between two tries while the database is away."""
 _STOPPING: Final = "the service stops"
-_DRAIN_SECONDS: Final = 3.0
-"""How long the observers may take to pass on what the kernel told them; then the disk is asked instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,73 +42,6 @@ class DeskConfig:
     instance_id: str
     retention_seconds: float
     retention_events: int
-
-
-class Barrier:
-    """The barrier behind `sync`: waits until all that happened before the call is confirmed by the broker."""
-
-    def __init__(
-        self,
-        keeper: LibraryKeeper,
-        scheduler: Scheduler,
-        deciding: DecidingStage,
-        outbox: Outbox,
-        relay: Relay,
-        patience: float,
-    ) -> None:
-        self._keeper = keeper
-        self._scheduler = scheduler
-        self._deciding = deciding
-        self._outbox = outbox
-        self._relay = relay
-        self._patience = patience
-
-    def is_decided(self, noticed_before: float, timeout: float) -> bool:
-        """Wait until every hint from before that monotonic time is decided and committed."""
-        deadline = Deadline(timeout)
-        if not self._scheduler.wait_until_decided(noticed_before, self._patience, timeout):
-            return False
-        while self._deciding.holds_since_before(noticed_before):
-            if not deadline.remaining():
-                return False
-            self._deciding.wait_for_a_decision(min(0.1, deadline.remaining()))
-        return not self._scheduler.is_undecided(noticed_before, self._patience)
-
-    def wait(self, should_stop: Callable[[], bool]) -> int | None:
-        """Wait; returns the last sequence that is confirmed, None where `should_stop` became true.
-
-        Raises CatalogUnavailable: then ask once more.
-        """
-        # Drained first: a watch that is renewed meanwhile brings a scan, which is waited for next.
-        blind = self._keeper.drain(_DRAIN_SECONDS)
-        while not self._keeper.is_scanned():
-            if should_stop():
-                return None
-            self._keeper.wait_until_scanned(_WAIT_SECONDS)
-        if not self._scan(blind, should_stop):
-            return None
-        noticed = time.monotonic()
-        while not self.is_decided(noticed, _WAIT_SECONDS):
-            if should_stop():
-                return None
-        sequence = self._outbox.last_sequence()
-        while not self._relay.wait_until_published(sequence, _WAIT_SECONDS):
-            if should_stop():
-                return None
-        return sequence
-
-    def _scan(self, libraries: Sequence[Library], should_stop: Callable[[], bool]) -> bool:
-        """Where hints cannot tell, the disk does."""
-        jobs = self._keeper.rescan(Source.SCAN, libraries)
-        return all(_is_finished(job, should_stop) for job in jobs)
-
-
-def _is_finished(job: ScanJob, should_stop: Callable[[], bool]) -> bool:
-    """Wait for a scan; False where `should_stop` became true."""
-    while not job.finished.wait(_WAIT_SECONDS):
-        if should_stop():
-            return False
-    return True
 
 
 @dataclass(slots=True)
@@ -275,7 +201,7 @@ class Desk:
 
     def _scan(self) -> dict[str, Any]:
         jobs = self._keeper.rescan(Source.RESCAN)
-        if not all(_is_finished(job, self._stop.is_set) for job in jobs):
+        if not all(is_finished(job, self._stop.is_set) for job in jobs):
             return {"error": _STOPPING}
         reports = [job.report for job in jobs if job.report is not None]
         return {

@@ -26,7 +26,7 @@ _FARTHEST_NS: Final = (1 << 63) - 1
 
 
 def _storable(ns: int) -> int:
-    return min(max(ns, -_FARTHEST_NS), _FARTHEST_NS)
+    return ns if -_FARTHEST_NS <= ns <= _FARTHEST_NS else _FARTHEST_NS if ns > 0 else -_FARTHEST_NS
 
 
 class FileStat(NamedTuple):

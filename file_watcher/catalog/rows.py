@@ -6,7 +6,7 @@ Owns no thread; `RootDevices` may be read by any thread while one sets it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from file_watcher.model import CatalogEntry, FileRecord, FileStat, Fingerprint, display
@@ -21,7 +21,7 @@ ENTRY_COLUMNS: Final = (
     "path, library_id, size, mtime_ns, ctime_ns, device, inode, "
     "(sha256 IS NOT NULL AND NOT growing AND NOT racy)"
 )
-"""What `entry_of` reads, in its order."""
+"""What `entries_of` reads, in its order."""
 
 STORED_COLUMNS: Final = (
     "library_id",
@@ -116,11 +116,23 @@ def record_of(row: Sequence[Any], devices: RootDevices) -> FileRecord:
     )
 
 
-def entry_of(row: Sequence[Any], devices: RootDevices) -> CatalogEntry:
-    """Build a scan's entry from a row of `ENTRY_COLUMNS`."""
-    path, library_id, size, mtime_ns, ctime_ns, token, inode, trusted = row
-    stat = FileStat(size, mtime_ns, ctime_ns, devices.device(library_id, token), unsigned(inode))
-    return CatalogEntry(path, stat, bool(trusted))
+def entries_of(rows: Iterable[Sequence[Any]], devices: RootDevices) -> list[CatalogEntry]:
+    """Build a scan's entries from rows of `ENTRY_COLUMNS`. Every scan does so for every file: calls are spared."""
+    device_of = devices.device
+    return [
+        CatalogEntry(
+            path,
+            FileStat(
+                size,
+                mtime_ns,
+                ctime_ns,
+                device_of(library_id, token),
+                inode if inode >= 0 else inode + _WRAP,
+            ),
+            bool(trusted),
+        )
+        for path, library_id, size, mtime_ns, ctime_ns, token, inode, trusted in rows
+    ]
 
 
 def values_of(record: FileRecord, devices: RootDevices, now_ns: int) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from file_watcher.catalog.database import Database
 from file_watcher.catalog.failures import is_poison
 from file_watcher.catalog.messages import NewMessage, Span
 from file_watcher.catalog.questions import FileQuestions, questions_for
-from file_watcher.catalog.rows import RootDevices, entry_of, record_of, signed
+from file_watcher.catalog.rows import RootDevices, entries_of, record_of, signed
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.model import CatalogEntry, FileRecord, Library, display
 
@@ -88,7 +88,7 @@ class CatalogStore:
         """One page of what lies below the folder with a path greater than `after`, ordered by path bytes."""
         first, end = _range_below(folder)
         rows = self._database.ask(self._ask.entries_in, (max(first, after), end, limit))
-        return [entry_of(row, self._devices) for row in rows]
+        return entries_of(rows, self._devices)
 
     def records_below(self, folder: bytes, limit: int) -> list[FileRecord]:
         """The first records below the folder, ordered by path bytes, at most `limit`."""

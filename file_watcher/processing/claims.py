@@ -46,9 +46,7 @@ class ClaimFinder:
         own = self._view.at(seen.path)
         if own is not None and own.stat.same_file(stat):
             return []
-        same_inode = [
-            row for row in self._view.with_inode(stat) if row.path != seen.path and self._has_left(row)
-        ]
+        same_inode = [row for row in self._view.with_inode(stat) if self._has_left(row)]
         claims = [claim for row in same_inode if (claim := prove_by_inode(seen, stat, row))]
         if claims or own is not None or seen.fingerprint is None or stat.size == 0:
             return claims
@@ -61,7 +59,7 @@ class ClaimFinder:
         rows = [
             row
             for row in self._view.with_content(stat.size, fingerprint)
-            if row.path != seen.path and self._look(row.path, None) is GONE
+            if self._look(row.path, None) is GONE
         ]
         if len(rows) != 1 or rivals.total() != 1:
             name = name_of(seen.path)

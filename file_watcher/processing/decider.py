@@ -200,7 +200,7 @@ class Decider:
             if event.old_path is not None:
                 self._forget_moved(event.old_path, decision)
         for pending in decision.held:
-            self._held[pending.observation.path] = replace(pending, expired=False)
+            self._held[pending.observation.path] = pending
         new = {seen.path for seen in observations}
         return Outcome(decision, [each.observation for each in decision.held if each.observation.path in new])
 

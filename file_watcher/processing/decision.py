@@ -95,7 +95,7 @@ class Decision:
                 stat=record.stat,
                 fingerprint=record.fingerprint,
                 metadata=record.metadata,
-                old_path=previous.path if previous and has_moved else None,
+                old_path=previous.path if has_moved and previous else None,
                 previous=Previous(previous.path, previous.fingerprint) if previous else None,
                 evidence=evidence,
                 changed=changed,

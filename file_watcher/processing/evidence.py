@@ -36,14 +36,14 @@ class Claim:
 def prove_by_inode(seen: Observation, stat: FileStat, row: FileRecord) -> Claim | None:
     """What proves that the row's file is the one seen, given that both have the same inode (rule 3)."""
     cookie = row.path in seen.moved_from
-    told = row.fingerprint is not None and not row.growing
     evidence = Evidence.COOKIE if cookie else Evidence.INODE
-    if told and ((cookie and row.stat.same_bytes_likely(stat)) or row.stat == stat) and not seen.growing:
-        if seen.fingerprint is None or seen.fingerprint == row.fingerprint:
-            return Claim(seen, stat, row, evidence, carried=seen.fingerprint is None, content_changed=False)
-        return Claim(seen, stat, row, evidence, carried=False, content_changed=True)
-    same_content = told and seen.fingerprint == row.fingerprint and seen.fingerprint is not None
-    if same_content and stat.size == row.stat.size and (cookie or stat.size > 0):
+    undisturbed = row.stat == stat or (cookie and row.stat.same_bytes_likely(stat))
+    has_hashes = row.fingerprint is not None and not row.growing
+    if undisturbed and has_hashes and seen.fingerprint is None and not seen.growing:
+        return Claim(seen, stat, row, evidence, carried=True, content_changed=False)
+    same_content = seen.fingerprint is not None and seen.fingerprint == row.fingerprint
+    same_size = stat.size == row.stat.size and (cookie or stat.size > 0)
+    if same_content and (undisturbed or same_size):
         return Claim(seen, stat, row, evidence, carried=False, content_changed=False)
     was_examined = seen.fingerprint is not None or seen.growing or seen.error is not None
     if was_examined and (cookie or row.stat == stat):

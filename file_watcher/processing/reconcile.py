@@ -23,16 +23,13 @@ from file_watcher.model import (
     EventType,
     FileRecord,
     FileStat,
-    Fingerprint,
-    Metadata,
     Observation,
 )
 from file_watcher.processing.claims import ClaimFinder
+from file_watcher.processing.content import ContentTeller
 from file_watcher.processing.decision import Clock, Decision, Look, Pending
 from file_watcher.processing.evidence import Claim, folder_of, folders_above
 from file_watcher.processing.view import CatalogView
-
-CONTENT = ("content",)
 
 
 class Round:
@@ -43,8 +40,8 @@ class Round:
         view: CatalogView,
         look: Look,
         clock: Clock,
-        granularity_ns: int = 20_000_000,
-        unmatched: Callable[[bytes], bool] = lambda _path: False,
+        granularity_ns: int,
+        unmatched: Callable[[bytes], bool],
     ) -> None:
         """`look(path, library)` gives the sight of now (library None: the one that the path lies in);
         `granularity_ns` is how coarse the filesystem's timestamps may be; `unmatched(path)` tells whether
@@ -52,13 +49,13 @@ class Round:
         self._view = view
         self._look = look
         self._clock = clock
-        self._granularity_ns = granularity_ns
         self._unmatched = unmatched
         self._seen: dict[bytes, tuple[Pending, FileStat]] = {}
         self._gone: dict[bytes, Pending] = {}
         self._claims: dict[bytes, Claim] = {}
         self._claimed: dict[str, bytes] = {}
         self._out = Decision()
+        self._content = ContentTeller(view, clock, granularity_ns, self._out)
 
     def decide(self, pending: Sequence[Pending]) -> Decision:
         """Decide everything that can be decided now."""
@@ -75,7 +72,7 @@ class Round:
             if self._is_taken(path, besides=path):
                 self._out.held.append(waiting)
             else:
-                self._tell_content(waiting.observation, stat)
+                self._content.tell(waiting.observation, stat)
         self._hold_the_gone()
         self._out.rows = self._view.changes()
         return self._out
@@ -92,8 +89,6 @@ class Round:
                 self._seen[seen.path] = (waiting, now)
             elif now != seen.sight:
                 self._out.again.append((seen, False))
-            elif self._view.at(seen.path) is None:
-                self._out.settled.append(seen)
             else:
                 self._gone[seen.path] = waiting
 
@@ -176,9 +171,9 @@ class Round:
             library_id=seen.library.id,
             version=row.version + 1,
             stat=row.stat if tells_old_content else claim.stat,
-            racy=claim.doubtful if claim.carried else self._is_racy(seen, claim.stat),
+            racy=claim.doubtful if claim.carried else self._content.is_racy(seen, claim.stat),
         )
-        if not tells_old_content and not claim.carried and seen.metadata is not None:
+        if not tells_old_content and seen.metadata is not None:
             moved = replace(moved, metadata=seen.metadata)
         if self._look(row.path, None) is not GONE:
             self._out.look_at.append(row.path)
@@ -192,7 +187,7 @@ class Round:
             evidence=claim.evidence,
         )
         if claim.content_changed:
-            self._tell_content(seen, claim.stat)
+            self._content.tell(seen, claim.stat)
         else:
             self._out.settle(seen, moved)
 
@@ -203,9 +198,11 @@ class Round:
             assert own is not None
             if claim.carried:
                 fingerprint, metadata = claim.row.fingerprint, claim.row.metadata
-                self._change(own, claim.observation, claim.stat, fingerprint, metadata, racy=claim.doubtful)
+                self._content.change(
+                    own, claim.observation, claim.stat, fingerprint, metadata, racy=claim.doubtful
+                )
             else:
-                self._tell_content(claim.observation, claim.stat)
+                self._content.tell(claim.observation, claim.stat)
 
     # -- gone ----------------------------------------------------------------------------------------
 
@@ -228,110 +225,6 @@ class Round:
         self._view.remove(row)
         last = replace(row, version=row.version + 1)
         self._out.tell(self._clock, EventType.DELETED, last, waiting.observation, reason=reason)
-
-    # -- content -------------------------------------------------------------------------------------
-
-    def _tell_content(self, seen: Observation, stat: FileStat) -> None:
-        own = self._view.at(seen.path)
-        if own is None:
-            self._create(seen, stat)
-        elif seen.growing:
-            self._grow(own, seen, stat)
-        elif seen.error is not None:
-            self._cannot_read(own, seen, stat)
-        elif seen.fingerprint is None:
-            if own.stat == stat and not own.racy and own.fingerprint is not None:
-                self._out.settled.append(seen)
-            else:
-                self._out.again.append((seen, True))
-        elif seen.fingerprint == own.fingerprint:
-            self._refresh(own, seen, stat)
-        else:
-            racy = self._is_racy(seen, stat)
-            self._change(own, seen, stat, seen.fingerprint, seen.metadata, racy=racy)
-
-    def _create(self, seen: Observation, stat: FileStat) -> None:
-        if seen.fingerprint is None and not seen.growing and seen.error is None:
-            self._out.again.append((seen, True))
-            return
-        created = FileRecord(
-            path=seen.path,
-            library_id=seen.library.id,
-            file_id=self._clock.new_id(),
-            version=1,
-            stat=stat,
-            fingerprint=seen.fingerprint,
-            metadata=seen.metadata,
-            growing=seen.growing,
-            racy=self._is_racy(seen, stat),
-        )
-        self._view.put(created)
-        self._out.tell(self._clock, EventType.CREATED, created, seen, reason=seen.error)
-        self._out.settle(seen, created)
-
-    def _grow(self, own: FileRecord, seen: Observation, stat: FileStat) -> None:
-        if own.growing and own.stat == stat:
-            self._out.settled.append(seen)
-        else:
-            self._change(own, seen, stat, None, own.metadata, racy=True)
-
-    def _cannot_read(self, own: FileRecord, seen: Observation, stat: FileStat) -> None:
-        """Told when its content must have changed; a mere loss of the right to read it is not."""
-        if own.stat.same_file(stat) and own.stat.same_bytes_likely(stat) and not own.growing:
-            self._out.settled.append(seen)
-        else:
-            self._change(own, seen, stat, None, None, racy=True)
-
-    def _refresh(self, own: FileRecord, seen: Observation, stat: FileStat) -> None:
-        racy = self._is_racy(seen, stat)
-        fresh = replace(own, stat=stat, racy=racy, growing=False)
-        if fresh != own:
-            self._view.put(fresh)
-            self._out.unchanged += 1
-        self._out.settle(seen, fresh)
-
-    def _change(
-        self,
-        own: FileRecord,
-        seen: Observation,
-        stat: FileStat,
-        fingerprint: Fingerprint | None,
-        metadata: Metadata | None,
-        *,
-        racy: bool,
-    ) -> None:
-        changed = replace(
-            own,
-            version=own.version + 1,
-            stat=stat,
-            fingerprint=fingerprint,
-            metadata=metadata,
-            growing=seen.growing,
-            racy=racy,
-        )
-        if fingerprint is not None and fingerprint == own.fingerprint:
-            self._view.put(replace(changed, version=own.version))
-            self._out.unchanged += 1
-        else:
-            self._view.put(changed)
-            self._out.tell(
-                self._clock,
-                EventType.MODIFIED,
-                changed,
-                seen,
-                previous=own,
-                changed=CONTENT,
-                reason=seen.error,
-            )
-        self._out.settle(seen, changed)
-
-    def _is_racy(self, seen: Observation, stat: FileStat) -> bool:
-        """Whether a write after the hash could have left the same timestamps behind (rule 5)."""
-        if seen.fingerprint is None:
-            return True
-        # A time that lies ahead was set by hand: a later write would take it back to its own.
-        first, last = seen.read_at_ns - self._granularity_ns, self._clock.now_ns() + self._granularity_ns
-        return any(first <= at <= last for at in (stat.mtime_ns, stat.ctime_ns))
 
 
 def _still_grows(seen: Observation, now: FileStat) -> bool:

@@ -207,7 +207,7 @@ class Debouncer:
 
     def _postpone(self, entry: _Entry, source: Source, now: float, delay: float) -> None:
         """Move the due time of a path that is dirty already: a kernel's hint opens a new window."""
-        window_is_open = entry.source is Source.KERNEL and not entry.in_flight
+        window_is_open = entry.source is Source.KERNEL
         entry.source = _stronger(entry.source, source)
         if source is Source.KERNEL:
             due = now + self._window

@@ -46,28 +46,30 @@ class PathFilter:
         self._prefix = root.rstrip(b"/") + b"/"
         self._wanted = _Patterns(wanted)
         self._ignored = _Patterns(ignored)
+        self._asks_for_paths = self._wanted.asks_for_paths or self._ignored.asks_for_paths
         self._recursive = recursive
-        self._folder_verdict = lru_cache(maxsize=_REMEMBERED_FOLDERS)(self._judge_folder)
+        self._holds_folder = lru_cache(maxsize=_REMEMBERED_FOLDERS)(self._judge_folder)
 
     def wants_file(self, path: bytes) -> bool:
         """Whether a file at this path belongs to the library. The root itself and paths outside do not."""
-        if not path.startswith(self._prefix):
+        folder, _, last = path.rpartition(b"/")
+        if not last or not self._holds_folder(folder):
             return False
-        relative = _text(path[len(self._prefix) :])
-        folder, _, name = relative.rpartition("/")
-        if not name or (folder and not self._folder_verdict(folder)):
-            return False
+        name = _text(last)
+        relative = _text(path[len(self._prefix) :]) if self._asks_for_paths else name
         return self._wanted.match(name, relative) and not self._ignored.match(name, relative)
 
     def wants_folder(self, path: bytes) -> bool:
         """Whether to descend into this folder. The root: always; without `recursive`: nothing else."""
-        if path == self._root:
-            return True
-        return path.startswith(self._prefix) and self._folder_verdict(_text(path[len(self._prefix) :]))
+        return path == self._root or self._holds_folder(path)
 
-    def _judge_folder(self, relative: str) -> bool:
-        if not self._recursive:
+    def _judge_folder(self, folder: bytes) -> bool:
+        """Whether files may lie directly in it: it is the root, or below it and neither it nor one above is ignored."""
+        if folder == self._prefix[:-1]:
+            return True
+        if not self._recursive or not folder.startswith(self._prefix):
             return False
+        relative = _text(folder[len(self._prefix) :])
         names = relative.split("/")
         paths = accumulate(names, "{}/{}".format)
         return not any(self._ignored.match(name, path) for name, path in zip(names, paths, strict=True))
@@ -86,6 +88,11 @@ class _Patterns:
         self._prefixes = tuple(prefixes)
         self._names = _compile(_name_regex(pattern) for pattern in others)
         self._paths = _compile(_path_regex(pattern) for pattern in lowered if "/" in pattern)
+
+    @property
+    def asks_for_paths(self) -> bool:
+        """Whether a pattern is held against the path rather than the name."""
+        return self._paths is not None
 
     def match(self, name: str, relative: str) -> bool:
         """Whether one of the patterns holds for this name or this path below the root (both in lower case)."""

@@ -26,6 +26,7 @@ from file_watcher.watching.doubt import Doubt, Suspension, root_doubt
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.lookout import Lookout
 from file_watcher.watching.memory import LossGuard, Memory
+from file_watcher.watching.notices import LibraryNotices, Record
 from file_watcher.watching.scan import ScanReport
 from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.scanning import ScanStage
@@ -38,9 +39,6 @@ _LONGEST_PAUSE: Final = 60.0
 """Seconds between two tries, growing from one to the next."""
 _CALM: Final = 2 * _LONGEST_PAUSE
 """Seconds without a try after which the pauses begin anew."""
-
-Record = Callable[[Callable[[], None]], None]
-"""Takes what writes to the catalog; carried out in order, and again after the database was away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ class Post:
         self._eyes = eyes
         self._memory = memory
         self._scans = scans
-        self._record = record
+        self._notices = LibraryNotices(library, memory, record)
         self._catching_up: ScanJob | None = None
         """The scan for what nobody saw; until it is finished, not all is known."""
         self._is_gap_open = False
@@ -112,7 +110,8 @@ class Post:
         if suspension.doubt is Doubt.LOSS:
             self._trial = self._scans().request_trial(self.library)
         if suspension != before:
-            self._tell_suspended(suspension, is_new=before is None or before.doubt is not suspension.doubt)
+            is_news = before is None or before.doubt is not suspension.doubt
+            self._notices.suspended(suspension, is_news=is_news, scanned=self.scanned)
 
     def approve(self) -> None:
         """Take the library as it is now, with all that is missing."""
@@ -125,17 +124,7 @@ class Post:
         if job.is_abandoned() or not self.active:
             return
         first, self.scanned, self.approved = not self.scanned, True, False
-        fields = {"files": report.files, "seconds": round(report.seconds, 3), "first": first}
-        log.info("library_scanned", library=self.library.name, **fields)
-        if report.unlisted:
-            folders = [display(path) for path, _ in report.unlisted[:5]]
-            log.warning(
-                "folders_not_listed", library=self.library.name, count=len(report.unlisted), folders=folders
-            )
-        if first:
-            self._record(self._remember_scan)
-        if job is not self._poll or report.differs:
-            self._record(lambda: self._memory.announce("library.scanned", self.library, fields))
+        self._notices.scanned(report, first=first, is_news=job is not self._poll or report.differs)
 
     def why_not_approve(self) -> str | None:
         """None where `approve` would help, else why not, as a sentence."""
@@ -276,33 +265,9 @@ class Post:
         self._catch_up(now)
         was, self.suspension = self.suspension, None
         self.active = True
-        scanned = self.scanned
-        self._record(
-            lambda: self._memory.remember(self.library, identity, suspended=None, first_scan_done=scanned)
-        )
-        if was is not None:
-            log.info("library_resumed", library=self.library.name)
-            self._record(
-                lambda: self._memory.announce("library.resumed", self.library, {"reason": was.reason})
-            )
+        self._notices.begun(identity, was, scanned=self.scanned)
 
     # -- suspended -----------------------------------------------------------------------------------
-
-    def _tell_suspended(self, suspension: Suspension, *, is_new: bool) -> None:
-        log.warning(
-            "library_suspended",
-            library=self.library.name,
-            root=display(self.library.root),
-            reason=suspension.reason,
-            effect="nothing of it is told as deleted until it is back",
-        )
-        if not is_new:
-            return
-        reason, scanned = suspension.reason, self.scanned
-        self._record(
-            lambda: self._memory.remember(self.library, None, suspended=reason, first_scan_done=scanned)
-        )
-        self._record(lambda: self._memory.announce("library.suspended", self.library, {"reason": reason}))
 
     def _is_loss_over(self, now: float) -> bool:
         """After a loss: count again what is missing, and begin once enough of it is back."""
@@ -317,10 +282,6 @@ class Post:
         self._retry_at = now + self._config.poll_interval
         self._trial = self._scans().request_trial(self.library)
         return False
-
-    def _remember_scan(self) -> None:
-        reason = None if self.suspension is None else self.suspension.reason
-        self._memory.remember(self.library, None, suspended=reason, first_scan_done=True)
 
     def _longer_pause(self, now: float) -> float:
         is_calm = now - self._paused_at > _CALM

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from file_watcher.errors import CatalogBusy
@@ -71,6 +72,7 @@ def at(tmp_path: Path, broker_url: str, exchange: str) -> Scenery:
 
 
 def page(service: InsideService, path: str) -> tuple[int, str]:
+    """Status and text; (0, "") where nothing answers."""
     http = service.service._http
     assert http is not None
     host, port = http.address
@@ -80,6 +82,8 @@ def page(service: InsideService, path: str) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
 
 
 def watch_of(service: InsideService) -> LibraryWatch:
@@ -200,18 +204,17 @@ def test_it_stops_in_time_without_a_broker_and_tells_later(
 def test_it_stops_in_time_while_tags_are_read_and_tells_no_file_without_them(
     at: Scenery, encoded_tones: Path
 ) -> None:
-    for number in range(60):
-        shutil.copyfile(encoded_tones / "tone.mp3", at.library / f"{number}.mp3")
+    shutil.copyfile(encoded_tones / "tone.mp3", at.library / "first.mp3")
     with serving(at.service(), until_ready=False) as service:
-        wait_for(
-            lambda: any(each.event_type == "created" for each in service.delivered), "the first file", 30
-        )
+        wait_for(lambda: "created first.mp3" in at.drained(), "the process that reads tags to be there")
+        (reader,) = service.parts.tags._crew._children
+        psutil.Process(reader.pid).suspend()
+        shutil.copyfile(encoded_tones / "tone.mp3", at.library / "second.mp3")
+        wait_for(lambda: reader.load == 1, "its tags to be read")
     with serving(at.service()) as service:
-        service.sync()
-    at.drained()
-    created = at.consumer.events("created")
-    assert len(created) == 60
-    assert [event.body["metadata"].get("error") for event in created] == [None] * 60
+        assert "created second.mp3" in at.told(service)
+    (second,) = [event for event in at.consumer.events() if "second" in event.body["file_path"]]
+    assert second.body["metadata"]["duration"] > 0
     at.check_mirror()
 
 

@@ -115,7 +115,11 @@ class Scene:
 
     def _round(self) -> Round:
         return Round(
-            CatalogView(self.rows.values()), self._look, self._clock, unmatched=self.unmatched.__contains__
+            CatalogView(self.rows.values()),
+            self._look,
+            self._clock,
+            granularity_ns=20_000_000,
+            unmatched=self.unmatched.__contains__,
         )
 
     def _look(self, path: bytes, library: Library | None) -> Sight:

@@ -5,115 +5,24 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
 
+from file_watcher import barrier as barrier_module
 from file_watcher import desk as desk_module
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.requests import Instances, Request, Requests
-from file_watcher.desk import Barrier, Desk, DeskConfig
+from file_watcher.desk import Desk, DeskConfig
 from file_watcher.errors import CatalogBusy, CatalogUnavailable
 from file_watcher.lifecycle import Deadline
-from file_watcher.model import Library, Source
-from file_watcher.processing.deciding import DecidingStage
-from file_watcher.publishing.relay import Relay
+from file_watcher.model import Source
 from file_watcher.watching.keeper import LibraryKeeper
-from file_watcher.watching.scan_job import ScanJob
-from file_watcher.watching.schedule import Scheduler
 from tests.support.keeping import report
+from tests.support.stages import StubStages
 from tests.support.waiting import wait_for
-
-MUSIC = Library(1, "music", "production", b"/m")
-NEVER = threading.Event().is_set
-
-
-class World:
-    """Everything that the barrier asks; it writes down in which order."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.scanned = True
-        self.undrained: list[Library] = []
-        self.decided = True
-        self.held = False
-        self.undecided_after_all = False
-        self.published = True
-        self.sequence = 42
-        self.is_away = False
-        self.jobs: list[ScanJob] = []
-        self.approvals: dict[str, str | None] = {"music": None}
-
-    # the keeper
-
-    def is_scanned(self) -> bool:
-        self.asked.append("scanned")
-        return self.scanned
-
-    def wait_until_scanned(self, timeout: float) -> None:
-        threading.Event().wait(0.01)
-
-    def drain(self, timeout: float) -> list[Library]:
-        self.asked.append("drained")
-        return self.undrained
-
-    def rescan(self, source: Source, libraries: Sequence[Library] | None = None) -> list[ScanJob]:
-        chosen = [MUSIC] if libraries is None else libraries
-        new = [ScanJob(library, source) for library in chosen]
-        self.jobs.extend(new)
-        return new
-
-    def approve(self, name: str) -> str | None:
-        return self.approvals.get(name, f"no watched library is named {name}")
-
-    # the scheduler and the decider
-
-    def wait_until_decided(self, noticed_before: float, patience: float, timeout: float) -> bool:
-        self.asked.append("decided")
-        return self._after_a_moment(self.decided)
-
-    def is_undecided(self, noticed_before: float, patience: float) -> bool:
-        return self.undecided_after_all
-
-    def holds_since_before(self, noticed: float) -> bool:
-        return self.held
-
-    def wait_for_a_decision(self, timeout: float) -> None:
-        threading.Event().wait(0.01)
-
-    # the outbox and the relay
-
-    def last_sequence(self) -> int:
-        self.asked.append("sequence")
-        if self.is_away:
-            raise CatalogUnavailable("the database is away")
-        return self.sequence
-
-    def wait_until_published(self, sequence: int, timeout: float) -> bool:
-        self.asked.append(f"published {sequence}")
-        return self._after_a_moment(self.published)
-
-    def prune(self, retention_seconds: float, keep: int) -> int:
-        self.asked.append(f"pruned {retention_seconds:g} {keep}")
-        return 3
-
-    @staticmethod
-    def _after_a_moment(answer: bool) -> bool:
-        if not answer:
-            threading.Event().wait(0.01)
-        return answer
-
-    def barrier(self) -> Barrier:
-        return Barrier(
-            cast("LibraryKeeper", self),
-            cast("Scheduler", self),
-            cast("DecidingStage", self),
-            cast("Outbox", self),
-            cast("Relay", self),
-            patience=30.0,
-        )
 
 
 class Table:
@@ -168,7 +77,7 @@ class Front:
     """A desk over both."""
 
     def __init__(self) -> None:
-        self.world, self.table = World(), Table()
+        self.world, self.table = StubStages(), Table()
         self.failures: list[BaseException] = []
         self.kept = 0
         self.is_owned = True
@@ -204,68 +113,8 @@ def working() -> Iterator[Front]:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk_module, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(barrier_module, "_WAIT_SECONDS", 0.05)
     monkeypatch.setattr(desk_module, "_OUTAGE_SECONDS", 0.05)
-
-
-# the barrier
-
-
-def test_the_barrier_asks_from_the_disk_to_the_broker() -> None:
-    world = World()
-    assert world.barrier().wait(NEVER) == 42
-    assert world.asked == ["drained", "scanned", "decided", "sequence", "published 42"]
-
-
-@pytest.mark.parametrize(
-    ("attribute", "before", "after"),
-    [
-        ("scanned", False, True),
-        ("decided", False, True),
-        ("held", True, False),
-        ("undecided_after_all", True, False),
-        ("published", False, True),
-    ],
-)
-def test_the_barrier_waits_for_every_stage(attribute: str, before: object, after: object) -> None:
-    world = World()
-    setattr(world, attribute, before)
-    result: list[int | None] = []
-    waiting = threading.Thread(target=lambda: result.append(world.barrier().wait(NEVER)))
-    waiting.start()
-    waiting.join(0.3)
-    assert waiting.is_alive()
-    setattr(world, attribute, after)
-    waiting.join(5)
-    assert result == [42]
-
-
-@pytest.mark.parametrize(
-    ("attribute", "stuck"), [("scanned", False), ("decided", False), ("held", True), ("published", False)]
-)
-def test_the_barrier_gives_up_when_the_service_stops(attribute: str, stuck: object) -> None:
-    world = World()
-    setattr(world, attribute, stuck)
-    stop = threading.Event()
-    later = threading.Timer(0.1, stop.set)
-    later.start()
-    assert world.barrier().wait(stop.is_set) is None
-    later.join()
-
-
-def test_where_hints_cannot_tell_the_barrier_has_the_library_scanned_before_all_else() -> None:
-    world = World()
-    world.undrained = [MUSIC]
-    result: list[int | None] = []
-    waiting = threading.Thread(target=lambda: result.append(world.barrier().wait(NEVER)))
-    waiting.start()
-    wait_for(lambda: world.jobs, "the scan")
-    assert [(job.library, job.source) for job in world.jobs] == [(MUSIC, Source.SCAN)]
-    waiting.join(0.2)
-    assert "decided" not in world.asked
-    world.jobs[0].finished.set()
-    waiting.join(5)
-    assert result == [42]
 
 
 # requests

@@ -85,6 +85,12 @@ def test_what_changes_nothing_is_not_committed(desk: Desk) -> None:
     assert desk.ledger.next_commit is not None, "nobody came"
 
 
+def test_a_step_with_nothing_to_decide_asks_nobody(desk: Desk) -> None:
+    desk.ledger.is_away = True
+    assert desk.decider.step([], NOW) == Outcome()
+    assert Outcome().missed == 0
+
+
 def test_a_commit_that_failed_may_be_taken_again(desk: Desk) -> None:
     desk.know(A, b"one")
     desk.world.rename(A, B)
@@ -141,6 +147,15 @@ def test_a_file_that_is_gone_waits_for_the_move_window_and_is_then_deleted(desk:
     assert (desk.decider.next_deadline(), desk.decider.oldest_noticed()) == (None, None)
 
 
+def test_of_several_held_the_oldest_counts(desk: Desk) -> None:
+    for path, after in ((A, 0.5), (B, 0.0), (C, 1.0)):
+        desk.know(path, path)
+        desk.world.delete(path)
+        desk.step(replace(desk.see(path), noticed=990.0 + after), after=after)
+    assert desk.decider.next_deadline() == NOW + 2.0
+    assert desk.decider.oldest_noticed() == 990.0
+
+
 def test_what_is_kept_on_is_not_reported_as_newly_held(desk: Desk) -> None:
     desk.know(A, b"one")
     desk.know(B, b"two")
@@ -180,6 +195,15 @@ def test_patience_is_never_shorter_than_the_move_window(desk: Desk) -> None:
     decider.step([desk.see(A)], NOW)
     assert decider.step([], NOW + 4.9).decision.events == []
     assert told(decider.step([], NOW + 5.0).decision.events) == [("deleted", A)]
+
+
+def test_a_held_absence_is_not_looked_at_before_its_time(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.world.hidden.add(A)
+    assert desk.step(after=1.0).decision.unknown == []
+    assert len(desk.decider) == 1
 
 
 def test_a_second_sight_of_the_same_absence_does_not_prolong_it(desk: Desk) -> None:
@@ -316,13 +340,21 @@ def test_a_blocker_that_was_seen_too_is_told_once(desk: Desk) -> None:
     assert desk.tell(desk.see(D), desk.see(b"/lib/d/x")) == [("deleted", D), ("created", b"/lib/d/x")]
 
 
+def test_a_blocker_that_was_seen_there_before_ends_once(desk: Desk) -> None:
+    desk.know(D, b"one")
+    seen = desk.see(D)
+    desk.world.delete(D)
+    desk.world.write(b"/lib/d/x", b"two")
+    assert desk.tell(seen, desk.see(b"/lib/d/x")) == [("deleted", D), ("created", b"/lib/d/x")]
+
+
 def test_a_blocker_that_cannot_be_told_holds_back_what_is_below_it(desk: Desk) -> None:
     desk.know(b"/lib/d/x", b"one")
     desk.world.delete(b"/lib/d/x")
     desk.world.write(D, b"two")
     desk.world.hidden.add(b"/lib/d/x")
-    assert desk.tell(desk.see(D)) == []
-    assert desk.tell(after=99.0) == []
+    for outcome in (desk.step(desk.see(D)), desk.step(after=99.0)):
+        assert (outcome.decision.events, outcome.decision.unknown) == ([], [])
     desk.world.hidden.clear()
     assert desk.tell(after=100.0) == [("deleted", b"/lib/d/x"), ("created", D)]
 
@@ -452,8 +484,14 @@ def test_changes_that_only_a_periodic_rescan_found_are_counted_as_missed(desk: D
     desk.know(C, b"three")
     desk.world.write(A, b"one")
     desk.world.write(B, b"two")
-    seen = [desk.see(A, source=Source.RESCAN), desk.see(B), desk.see(C, source=Source.RESCAN)]
-    assert desk.step(*seen).missed == 1
+    desk.world.write(D, b"four")
+    seen = [
+        desk.see(A, source=Source.RESCAN),
+        desk.see(B),
+        desk.see(C, source=Source.RESCAN),
+        desk.see(D, source=Source.RESCAN),
+    ]
+    assert desk.step(*seen).missed == 2
 
 
 def test_a_ledger_gets_each_batch_in_one_call(desk: Desk) -> None:

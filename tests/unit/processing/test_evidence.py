@@ -95,6 +95,11 @@ def test_an_empty_file_is_proved_by_cookie_and_reading() -> None:
     assert proof_of(replace(READ, fingerprint=nothing), stat, row) is None
 
 
+def test_a_row_without_hashes_equals_no_content() -> None:
+    seen = replace(UNREAD, moved_from=COOKIE, error="forbidden")
+    assert proof_of(seen, row=replace(ROW, fingerprint=None)) == (Evidence.COOKIE, False, True)
+
+
 # -- without a cookie ----------------------------------------------------------------------------------
 
 
@@ -106,8 +111,18 @@ def test_the_inode_with_another_ctime_proves_nothing_unread() -> None:
     assert proof_of(UNREAD) is None
 
 
-def test_the_inode_with_equal_content_proves_a_move() -> None:
-    assert proof_of(READ) == (Evidence.INODE, False, False)
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_inode_with_equal_content_proves_a_move_unless_it_is_empty(size: int) -> None:
+    row = replace(ROW, stat=STAT._replace(size=size))
+    assert proof_of(READ, RENAMED._replace(size=size), row) == (Evidence.INODE, False, False)
+
+
+def test_an_empty_file_with_an_unchanged_ctime_is_proved_by_its_inode_read_or_not() -> None:
+    nothing = fingerprint_of(b"")
+    stat = STAT._replace(size=0)
+    row = replace(ROW, stat=stat, fingerprint=nothing)
+    assert proof_of(UNREAD, stat, row) == (Evidence.INODE, True, False)
+    assert proof_of(replace(READ, fingerprint=nothing), stat, row) == (Evidence.INODE, False, False)
 
 
 def test_the_inode_with_other_content_proves_nothing() -> None:

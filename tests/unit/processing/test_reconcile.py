@@ -343,6 +343,38 @@ def test_a_copy_whose_original_is_gone_is_the_moved_file(scene: Scene) -> None:
     assert decision.events[0].file_id == row.file_id
 
 
+def test_a_file_moved_by_content_needs_no_second_reading_and_has_its_new_metadata(scene: Scene) -> None:
+    scene.know(A, b"one", metadata={"title": "old"})
+    scene.world.write(B, b"one")
+    scene.world.delete(A)
+    decision = scene.decide(scene.see(B))
+    assert decision.recheck == []
+    assert decision.events[0].metadata == {"title": "/lib/b"}
+
+
+def test_a_moved_file_that_was_read_too_early_is_read_once_more(scene: Scene) -> None:
+    scene.know(A, b"one")
+    scene.world.rename(A, B)
+    scene.world.read_lag_ns = 0
+    assert [row.path for row in scene.decide(scene.see(B, A)).recheck] == [B]
+
+
+def test_a_moved_file_keeps_its_metadata_if_the_reading_gave_none(scene: Scene) -> None:
+    scene.know(A, b"one", metadata={"title": "One"})
+    scene.world.rename(A, B)
+    seen = replace(scene.see(B, A), metadata=None)
+    assert scene.decide(seen).events[0].metadata == {"title": "One"}
+
+
+def test_a_known_file_replaced_by_a_copy_of_a_vanished_one_is_modified(scene: Scene) -> None:
+    """Equal content proves no move onto a file that is known."""
+    scene.know(A, b"one")
+    scene.know(B, b"two")
+    scene.world.replace(B, b"one")
+    scene.world.delete(A)
+    assert scene.told(scene.see(A), scene.see(B), expired=True) == [("deleted", A), ("modified", B)]
+
+
 def test_a_copy_whose_original_is_still_there_is_created(scene: Scene) -> None:
     scene.know(A, b"one")
     scene.world.write(B, b"one")
@@ -440,6 +472,18 @@ def test_of_two_new_names_of_a_vanished_one_only_one_is_the_moved_file(scene: Sc
     scene.world.link(A, B)
     scene.world.rename(A, C)
     assert scene.told(scene.see(B), scene.see(C, A)) == [("renamed", C, A), ("created", B)]
+
+
+def test_of_two_vanished_names_of_one_inode_only_one_is_the_moved_file(scene: Scene) -> None:
+    """The kernel's word names which."""
+    scene.know(A, b"one")
+    scene.world.link(A, B)
+    for path in (A, B):
+        scene.know_as_is(path)
+    scene.world.rename(B, C)
+    scene.world.delete(A)
+    seen = [scene.see(A), scene.see(B), scene.see(C, B)]
+    assert scene.told(*seen, expired=True) == [("deleted", A), ("renamed", C, B)]
 
 
 def test_the_kept_name_is_preferred_among_links_without_a_cookie(scene: Scene) -> None:
@@ -565,6 +609,16 @@ def test_a_file_overwritten_by_a_move_is_deleted_first_once_nobody_can_claim_it(
     assert paths(decision.settled) == [A, B]
 
 
+def test_only_the_last_of_a_chain_was_overwritten(scene: Scene) -> None:
+    for path, content in ((A, b"one"), (B, b"two"), (C, b"three")):
+        scene.know(path, content)
+    scene.world.rename(B, C)
+    scene.world.rename(A, B)
+    seen = [scene.see(A), scene.see(B, A), scene.see(C, B)]
+    assert scene.decide(*seen).events == []
+    assert scene.told(*seen, expired=True) == [("deleted", C), ("renamed", C, B), ("renamed", B, A)]
+
+
 def test_an_overwritten_file_that_lives_elsewhere_is_moved_instead(scene: Scene) -> None:
     scene.know(A, b"one")
     scene.know(B, b"two")
@@ -640,6 +694,16 @@ def test_a_claim_that_waited_too_long_for_an_occupied_place_is_given_up(scene: S
     assert decision.rows.deletes == [row]
     assert paths(decision.held) == [b"/lib/d/x"], "nothing can be told below what is still told as a file"
     assert decision.look_at == []
+
+
+def test_a_claim_on_a_row_of_another_library_is_given_up_without_a_word_for_that_one(scene: Scene) -> None:
+    """Whether its root still stands is not this decision's to know."""
+    scene.know(A, b"one", library_id=2)
+    scene.know(D, b"two")
+    scene.world.rename(A, B)
+    scene.world.files[b"/lib/d/x"] = scene.world.files.pop(B)
+    decision = scene.decide(scene.see(b"/lib/d/x", A), expired=True)
+    assert (decision.events, decision.look_at) == ([], [A])
 
 
 def test_claims_that_wait_for_one_another_are_given_up_one_by_one(scene: Scene) -> None:
@@ -789,6 +853,7 @@ def test_a_second_write_that_hides_behind_the_same_stat_is_modified(scene: Scene
 
 def test_a_growing_file_is_created_without_hashes(scene: Scene) -> None:
     scene.world.write(A, b"on")
+    scene.world.files[A].mtime_ns = scene.world.files[A].ctime_ns = 10**19
     decision = scene.decide(scene.see(A, growing=True))
     event = decision.events[0]
     assert (event.event_type, event.growing, event.fingerprint) == (EventType.CREATED, True, None)
@@ -818,6 +883,14 @@ def test_a_known_file_that_grows_is_modified_and_keeps_its_metadata(scene: Scene
     event = decision.events[0]
     assert (event.event_type, event.growing, event.fingerprint) == (EventType.MODIFIED, True, None)
     assert event.metadata == {"title": "On"}
+    assert decision.rows.updates[0].racy
+
+
+def test_a_settled_file_that_would_not_hold_still_grows_even_if_its_stat_is_the_old_one(
+    scene: Scene,
+) -> None:
+    scene.know(A, b"on")
+    assert scene.told(scene.see(A, growing=True)) == [("modified", A)]
 
 
 def test_growth_is_told_again_only_if_it_grew(scene: Scene) -> None:
@@ -901,6 +974,7 @@ def test_a_file_that_may_no_longer_be_read_is_told_once_it_has_changed(scene: Sc
     event = decision.events[0]
     assert (event.event_type, event.fingerprint, event.reason) == (EventType.MODIFIED, None, "forbidden")
     assert event.metadata is None
+    assert decision.rows.updates[0].racy
     scene.rows[A] = decision.rows.updates[0]
     assert scene.told(scene.see(A, error="forbidden")) == [], "told once"
     assert scene.told(scene.see(A)) == [("modified", A)], "and again when it can be read"

@@ -110,6 +110,14 @@ def test_a_place_taken_over_is_not_freed_by_the_row_that_left_it() -> None:
     assert view.at(b"/lib/b") is moved_a
 
 
+def test_a_row_that_leaves_late_does_not_take_its_successor_along() -> None:
+    view = CatalogView([A, B])
+    moved_a = replace(A, path=b"/lib/b")
+    view.put(moved_a)
+    view.put(replace(B, path=b"/lib/c"))
+    assert view.at(b"/lib/b") is moved_a
+
+
 def test_updates_come_in_the_order_in_which_places_were_taken() -> None:
     view = CatalogView([A, B, C])
     for new in (replace(C, path=b"/lib/d"), replace(B, path=b"/lib/c"), replace(A, path=b"/lib/b")):
@@ -143,3 +151,10 @@ def test_rows_below_a_folder_are_counted_while_they_stand() -> None:
     assert view.count_below(b"/lib/d") == 1
     view.remove(y)
     assert view.count_below(b"/lib/d") == 0
+
+
+def test_a_row_that_only_passed_through_a_folder_was_never_counted_there() -> None:
+    view = CatalogView([A, row(b"/lib/d/x", "2")])
+    view.put(replace(A, path=b"/lib/d/y"))
+    view.put(replace(A, path=b"/lib/z"))
+    assert view.count_below(b"/lib/d") == 1

@@ -181,6 +181,25 @@ def test_a_ticket_holds_all_that_the_hints_told() -> None:
     )
 
 
+def test_a_ticket_says_no_more_than_the_hint() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    ticket = watched.take(11.0)
+    assert (ticket.is_folder, ticket.closed, ticket.must_hash, ticket.moved_from) == (
+        False,
+        False,
+        False,
+        frozenset(),
+    )
+
+
+def test_former_names_that_were_told_before_are_added() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, moved_from=frozenset({B}))
+    watched.scan(A, 10.0, moved_from=frozenset({C}))
+    assert watched.take(10.0).moved_from == {B, C}
+
+
 def test_what_a_ticket_told_is_not_told_again_by_the_next() -> None:
     watched = Watched()
     watched.kernel(A, 10.0, HintKind.CLOSED, moved_from=B, is_folder=True)
@@ -312,6 +331,20 @@ def test_a_delayed_wish_while_in_flight_keeps_its_delay() -> None:
     assert watched.take(16.1).must_hash
 
 
+def test_a_delayed_wish_does_not_lengthen_the_window_of_a_hint_that_came_while_in_flight() -> None:
+    for first, second in (("kernel", "scan"), ("scan", "kernel")):
+        watched = Watched()
+        watched.kernel(A, 10.0)
+        ticket = watched.take(11.0)
+        for what in (first, second):
+            if what == "kernel":
+                watched.kernel(A, 11.5)
+            else:
+                watched.scan(A, 11.5, delay=50.0)
+        watched.debouncer.done(ticket, 11.7)
+        assert watched.due(12.5) == [A], first
+
+
 def test_a_scans_hint_while_in_flight_does_not_shorten_the_window_of_the_kernels() -> None:
     watched = Watched()
     watched.kernel(A, 10.0)
@@ -374,6 +407,7 @@ def test_a_hint_that_came_during_the_look_decides_when_the_next_is_due() -> None
     first = watched.take(11.0)
     watched.kernel(A, 11.5, HintKind.CLOSED)
     watched.debouncer.again(first, 11.6, STAT, 30.0)
+    assert watched.due(12.4) == []
     second = watched.take(12.5)
     assert (second.closed, second.noticed) == (True, 10.0)
     watched.debouncer.done(second, 13.0)
@@ -394,7 +428,7 @@ def test_a_hint_while_waiting_for_the_next_look_opens_a_window() -> None:
 
 def test_a_background_path_is_not_dirty_until_it_is_looked_at() -> None:
     watched = Watched()
-    watched.scan(A, 10.0, source=Source.RECHECK, background=True, must_hash=True, delay=0.5)
+    watched.scan(A, 10.0, background=True, must_hash=True, delay=0.5)
     assert len(watched.debouncer) == 0
     assert not watched.debouncer.undecided(99.0, 99.0, 99.0)
     assert watched.debouncer.next_due() == 10.5
@@ -433,6 +467,39 @@ def test_a_hint_brings_a_background_path_forward_with_what_it_wanted() -> None:
     assert (ticket.changed_ns, ticket.source) == (20_000_000_000, Source.KERNEL)
     watched.debouncer.done(ticket, 22.0)
     assert watched.due(99.0) == [], "the look in the background is done with"
+
+
+def test_the_next_look_is_the_earlier_of_both_lanes() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, background=True, delay=5.0)
+    watched.scan(B, 10.0, delay=9.0)
+    assert watched.debouncer.next_due() == 15.0
+    watched.kernel(C, 10.0)
+    assert watched.debouncer.next_due() == 11.0
+
+
+def test_a_look_in_the_background_leaves_nothing_behind() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, background=True)
+    watched.debouncer.again(watched.take(10.0), 10.0, STAT, 1.0)
+    watched.debouncer.done(watched.take(11.0), 11.0)
+    watched.kernel(A, 20.0)
+    assert watched.take(21.0).last_stat is None
+
+
+def test_a_hint_opens_its_window_although_the_background_was_about_to_look() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, background=True, delay=0.5)
+    watched.kernel(A, 10.2)
+    assert watched.due(11.1) == []
+    assert watched.due(11.2) == [A]
+
+
+def test_what_was_not_told_as_growing_is_kept_an_eye_on_without_that_date() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.debouncer.done(watched.take(11.0), 11.0, look_again_after=1.0)
+    assert watched.take(12.0).told_growing is None
 
 
 def test_of_two_wishes_in_the_background_the_earlier_counts() -> None:
@@ -486,6 +553,13 @@ def test_a_hint_is_undecided_until_its_path_is_decided() -> None:
     assert watched.debouncer.undecided(10.0, 30.0, 11.5)
     watched.debouncer.done(ticket, 12.0)
     assert not watched.debouncer.undecided(10.0, 30.0, 12.0)
+
+
+def test_the_oldest_hint_of_all_is_known() -> None:
+    watched = Watched()
+    for path, now in ((A, 11.0), (B, 10.0), (C, 12.0)):
+        watched.kernel(path, now)
+    assert watched.debouncer.oldest_noticed() == 10.0
 
 
 def test_a_file_that_was_found_open_for_long_is_not_waited_for() -> None:

@@ -1,0 +1,73 @@
+"""What is told and remembered of one library: in the log, in the catalog and to whoever listens.
+
+No thread. What goes to the catalog is handed to `record`, which carries it out in order, later perhaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from file_watcher.model import Library, display
+from file_watcher.watching.doubt import Suspension
+from file_watcher.watching.memory import Memory
+from file_watcher.watching.scan import ScanReport
+from file_watcher.watching.sight import RootIdentity
+
+log = structlog.get_logger(__name__)
+
+Record = Callable[[Callable[[], None]], None]
+"""Takes what writes to the catalog; carried out in order, and again after the database was away."""
+
+
+class LibraryNotices:
+    """Tells of one library."""
+
+    def __init__(self, library: Library, memory: Memory, record: Record) -> None:
+        self._library = library
+        self._memory = memory
+        self._record = record
+
+    def begun(self, identity: RootIdentity, was: Suspension | None, *, scanned: bool) -> None:
+        """The library is watched from now on; `was` is the suspension that is over, if it was in one."""
+        self._remember(identity, None, scanned=scanned)
+        if was is not None:
+            log.info("library_resumed", library=self._library.name)
+            self._announce("library.resumed", reason=was.reason)
+
+    def suspended(self, suspension: Suspension, *, is_news: bool, scanned: bool) -> None:
+        """The library is suspended. Only a doubt of another kind than before `is_news` for others."""
+        log.warning(
+            "library_suspended",
+            library=self._library.name,
+            root=display(self._library.root),
+            reason=suspension.reason,
+            effect="nothing of it is told as deleted until it is back",
+        )
+        if is_news:
+            self._remember(None, suspension.reason, scanned=scanned)
+            self._announce("library.suspended", reason=suspension.reason)
+
+    def scanned(self, report: ScanReport, *, first: bool, is_news: bool) -> None:
+        """A scan was completed."""
+        fields = {"files": report.files, "seconds": round(report.seconds, 3), "first": first}
+        log.info("library_scanned", library=self._library.name, **fields)
+        if report.unlisted:
+            folders = [display(path) for path, _ in report.unlisted[:5]]
+            count = len(report.unlisted)
+            log.warning("folders_not_listed", library=self._library.name, count=count, folders=folders)
+        if first:
+            self._remember(None, None, scanned=True)
+        if is_news:
+            self._announce("library.scanned", **fields)
+
+    def _remember(self, identity: RootIdentity | None, suspended: str | None, *, scanned: bool) -> None:
+        self._record(
+            lambda: self._memory.remember(
+                self._library, identity, suspended=suspended, first_scan_done=scanned
+            )
+        )
+
+    def _announce(self, kind: str, **fields: object) -> None:
+        self._record(lambda: self._memory.announce(kind, self._library, fields))
