@@ -28,6 +28,8 @@ from file_watcher.watching.keeper import LibraryKeeper
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS: Final = 0.1
+_OWNER_SECONDS: Final = 1.0
+"""A server may restart between two looks: for so long at most the catalog may have two owners."""
 _BEAT_SECONDS: Final = 10.0
 _PRUNE_SECONDS: Final = 60.0
 _OUTAGE_SECONDS: Final = 1.0
@@ -49,6 +51,7 @@ class _Rounds:
     """When the desk does next what it does from time to time."""
 
     is_open: bool = False
+    next_check: float = 0.0
     next_beat: float = 0.0
     next_prune: float = 0.0
 
@@ -68,8 +71,8 @@ class Desk:
         keep_ownership: Callable[[], None],
         on_failure: FailureReport,
     ) -> None:
-        """`detail()` is what the heartbeat tells about this instance. `keep_ownership()` is called with each
-        beat, and after an outage; it may raise CatalogUnavailable, and anything else ends the service."""
+        """`detail()` is what the heartbeat tells about this instance. `keep_ownership()` is called once a
+        second and after an outage; it may raise CatalogUnavailable, and anything else ends the service."""
         self._config = config
         self._requests = requests
         self._instances = instances
@@ -120,7 +123,7 @@ class Desk:
                 self._go_round(rounds, time.monotonic())
             except CatalogUnavailable as exc:
                 self._note_outage(str(exc))
-                rounds.next_beat = 0.0
+                rounds.next_check = 0.0
                 self._stop.wait(_OUTAGE_SECONDS)
             else:
                 self._note_outage(None)
@@ -130,8 +133,10 @@ class Desk:
         if not rounds.is_open:
             self._requests.reopen_unfinished()
             rounds.is_open = True
-        if now >= rounds.next_beat:
+        if now >= rounds.next_check:
             self._keep_ownership()
+            rounds.next_check = now + _OWNER_SECONDS
+        if now >= rounds.next_beat:
             self._instances.beat(self._config.instance_id, self._detail())
             rounds.next_beat = now + _BEAT_SECONDS
         if now >= rounds.next_prune:

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from file_watcher.catalog.owner import SessionLock
 from file_watcher.errors import CatalogBusy
 from file_watcher.model import OutboxMessage
 from file_watcher.processing.deciding import DecidingStage
@@ -448,9 +449,11 @@ def test_a_second_service_is_refused_even_after_the_first_lost_its_connections(
     at: Scenery, postgres: PostgresCluster, postgres_url: str
 ) -> None:
     with serving(at.service(postgres_url)) as service:
+        owner = service.service._owner
+        assert isinstance(owner, SessionLock)
+        before = owner._session
         postgres.restart()
-        wait_for(lambda: service.healths()["database"].ok, "the database to be back", 20)
-        service.sync()
+        wait_for(lambda: owner._session not in {before, None}, "the ownership to be taken again", 20)
         second = at.service(postgres_url)
         second.start()
         second.wait_for_end()
