@@ -223,6 +223,8 @@ class OutboxMessage:
     old_path: bytes | None
     body: bytes
     created_ns: int
+    queue: str | None = None
+    """The one queue that gets it, whatever is bound to the exchange; None for the exchange."""
 
 
 _random: Final = random.Random()  # noqa: S311 - seeded by the system; identifiers are no secrets

@@ -36,6 +36,10 @@ class NewMessage:
     created_ns: int
     file_id: str | None = None
     old_path: bytes | None = None
+    queue: str | None = None
+    """The one queue that gets it; None for the exchange."""
+    snapshot: str | None = None
+    """The snapshot that it belongs to."""
 
 
 class MessageWriter:
@@ -45,7 +49,8 @@ class MessageWriter:
         self._must_lock = not database.is_sqlite
         self._insert = database.driver_sql(
             "INSERT INTO fw_events (event_id, library_id, file_id, event_type, routing_key, path, old_path, "
-            "path_text, created_ns, unrouted, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "path_text, created_ns, unrouted, body, queue, snapshot) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         self._span = database.driver_sql(
             "SELECT min(sequence), max(sequence) FROM fw_events WHERE sequence > ?"
@@ -76,6 +81,8 @@ class MessageWriter:
                     message.created_ns,
                     False,
                     message.body,
+                    message.queue,
+                    message.snapshot,
                 )
                 for message in messages
             ],

@@ -36,7 +36,7 @@ class Outbox:
         sql = database.driver_sql
         self._pending = sql(
             "SELECT sequence, event_id, event_type, routing_key, coalesce(libraries.name, ''), fw_events.path, "  # noqa: S608
-            "old_path, body, created_ns FROM fw_events LEFT JOIN libraries ON libraries.id = library_id "
+            "old_path, body, created_ns, queue FROM fw_events LEFT JOIN libraries ON libraries.id = library_id "
             f"WHERE sequence > ? AND {WAITING} AND {ours} ORDER BY sequence LIMIT ?"
         )
         self._publish = sql(f"UPDATE fw_events SET published_ns = ? WHERE {chosen}")  # noqa: S608

@@ -58,6 +58,7 @@ library_state = Table(
     Column("reason", Text),
     Column("first_scan_done", Boolean, nullable=False),
     Column("updated_ns", BigInteger, nullable=False),
+    Column("mounts", Text),
 )
 
 files = Table(
@@ -106,6 +107,8 @@ events = Table(
     Column("published_ns", BigInteger),
     Column("unrouted", Boolean, nullable=False, server_default=false()),
     Column("body", LargeBinary, nullable=False),
+    Column("queue", String(255)),
+    Column("snapshot", String(36)),
     Index(
         "ix_fw_events_waiting",
         "sequence",
@@ -115,6 +118,13 @@ events = Table(
     ),
     Index("ix_fw_events_created", "created_ns"),
     sqlite_autoincrement=True,
+)
+
+outbox_marks = Table(
+    "fw_outbox_marks",
+    metadata,
+    Column("library_id", Integer, primary_key=True, autoincrement=False),
+    Column("sent_up_to", BigInteger, nullable=False),
 )
 
 requests = Table(

@@ -229,9 +229,12 @@ class Session:
             self._loop.add_callback_threadsafe(self._pump)
 
     def _publish(self, message: OutboxMessage) -> None:
+        exchange, key = self._config.exchange, message.routing_key
+        if message.queue is not None:
+            exchange, key = "", message.queue  # the default exchange routes by the queue's name
         self._channel.basic_publish(
-            self._config.exchange,
-            message.routing_key,
+            exchange,
+            key,
             message.body,
             properties(message, self._instance_id),
             mandatory=True,

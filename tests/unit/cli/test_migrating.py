@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from file_watcher.catalog.schema import REVISIONS
 from tests.support.catalog import opened
 from tests.unit.cli.conftest import Invoke
 
@@ -27,7 +28,7 @@ def test_an_older_catalog_is_told_by_a_look(
 ) -> None:
     with opened(url):
         pass
-    monkeypatch.setattr("file_watcher.catalog.schema.REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr("file_watcher.catalog.schema.REVISIONS", (*REVISIONS, "9999"))
     result = invoke("migrate", "--check", "--database-url", url)
     assert result.exit_code == 1
     assert "is older than this version" in result.stderr
