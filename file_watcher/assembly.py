@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from file_watcher.barrier import Barrier
+from file_watcher.catalog.compaction import Compaction
 from file_watcher.catalog.database import Database
+from file_watcher.catalog.depth import DepthWatch
 from file_watcher.catalog.libraries import Libraries as LibraryRows
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.requests import Instances, Requests
+from file_watcher.catalog.snapshot import SnapshotWriter
 from file_watcher.catalog.store import CatalogStore
 from file_watcher.desk import Desk, DeskConfig
+from file_watcher.housekeeping import Housekeeping, HousekeepingConfig
 from file_watcher.ledger import Ledger, LibraryMemory, SystemClock
 from file_watcher.lifecycle import FailureReport
 from file_watcher.model import FileStat, Hint, Library, OutboxMessage, Ticket
 from file_watcher.ops.metrics import Metrics
+from file_watcher.ops.watchdog import Watchdog
 from file_watcher.processing.decider import Decider, DeciderConfig
 from file_watcher.processing.deciding import DecidingConfig, DecidingStage
 from file_watcher.processing.examine import Examination, Examiner
@@ -36,16 +41,23 @@ from file_watcher.publishing.rabbitmq import Publisher
 from file_watcher.publishing.relay import Relay
 from file_watcher.senses import DecidersEye, LeaseTrust, Libraries, WorkersSenses
 from file_watcher.settings import Settings
+from file_watcher.snapshots import Replayer
 from file_watcher.version import VERSION
+from file_watcher.watching.dirty import DebounceBounds
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.keeper import KeeperConfig, LibraryKeeper
-from file_watcher.watching.mounts import MountTable, timestamp_granularity_ns
+from file_watcher.watching.mounts import MountReader, MountTable, timestamp_granularity_ns
 from file_watcher.watching.scanning import ScanConfig, ScanStage
 from file_watcher.watching.schedule import Scheduler
 from file_watcher.watching.sight import Eyes
 
 _TAG_PROCESSES: Final = 1
 """One child reads 2,700 files a second, more than two cores can hash beside it."""
+_MOST_WAITING: Final = 50_000
+"""Dirty paths kept before their folders stand for them (35 MB); far beyond what scans make dirty by themselves,
+which is four times the buffer's size."""
+_MOST_AHEAD: Final = 10_000
+"""Messages, and at most a tenth of `outbox_limit`: what is marked as perhaps sent is not merged."""
 _FLUSH_SECONDS: Final = 1.5
 """How long a stop waits for the confirms of what is under way."""
 
@@ -63,6 +75,7 @@ class Parts:
     relay: Relay
     publisher: Publisher
     desk: Desk
+    house: Housekeeping
     instances: Instances
 
 
@@ -121,7 +134,7 @@ def assemble(at: Surroundings) -> Parts:
     store.own(library for library, _ in watched)
     outbox = Outbox(at.database, [library.id for library, _ in watched])
     relay, publisher = _publishing(at, outbox)
-    eyes, trust = Eyes(), LeaseTrust()
+    eyes, trust = Eyes(MountReader()), LeaseTrust()
     eye = DecidersEye(eyes, libraries)
 
     # The pipeline is a circle: what the decider wants to have looked at goes back to the scheduler.
@@ -133,6 +146,7 @@ def assemble(at: Surroundings) -> Parts:
         at.metrics,
         at.on_failure,
         watch.max_wait,
+        DebounceBounds(waiting=max(_MOST_WAITING, 16 * watch.buffer_size)),
     )
     deciding = _deciding(at, store, eye, libraries, scheduler, relay, watched)
     tags = TagReader(
@@ -155,6 +169,7 @@ def assemble(at: Surroundings) -> Parts:
     scans = ScanStage(
         ScanConfig(2 * watch.buffer_size, watch.recursive, watch.follow_symlinks),
         store,
+        eyes,
         libraries.filter_of,
         scheduler,
         barrier.is_decided,
@@ -163,9 +178,25 @@ def assemble(at: Surroundings) -> Parts:
         at.metrics,
         at.on_failure,
     )
-    desk, instances = _desk(at, outbox, keeper, barrier)
-    _show(at.metrics, outbox, pool, deciding, scheduler, scans, keeper)
-    return Parts(pool, tags, deciding, scheduler, scans, keeper, relay, publisher, desk, instances)
+    replayer = Replayer(
+        SnapshotWriter(at.database),
+        [library for library, _ in watched],
+        at.instance_id,
+        relay.wake,
+        at.metrics,
+    )
+    desk, instances = _desk(at, keeper, barrier, replayer)
+    depth = DepthWatch(outbox.depth)
+    _show(at.metrics, depth, pool, deciding, scheduler, scans, keeper)
+    house = _housekeeping(at, outbox, depth)
+    return Parts(pool, tags, deciding, scheduler, scans, keeper, relay, publisher, desk, house, instances)
+
+
+def watchdog_over(parts: Parts, metrics: Metrics, on_failure: FailureReport, limit: float) -> Watchdog:
+    """Whoever notices a stage that makes no progress for `limit` seconds."""
+    alone = (parts.publisher, parts.relay, parts.deciding, parts.tags, parts.scheduler, parts.keeper)
+    stages = [stage.progress for stage in (*alone, parts.desk, parts.house)]
+    return Watchdog([*stages, *parts.pool.progress, *parts.scans.progress], metrics, on_failure, limit)
 
 
 def _wants(hint: Hint, path_filter: PathFilter) -> bool:
@@ -190,7 +221,11 @@ def _publishing(at: Surroundings, outbox: Outbox) -> tuple[Relay, Publisher]:
     watch = at.settings.watch
     relay = Relay(
         outbox,
-        RelayConfig(rate_limit=watch.rate_limit, flush_seconds=_FLUSH_SECONDS),
+        RelayConfig(
+            rate_limit=watch.rate_limit,
+            flush_seconds=_FLUSH_SECONDS,
+            reserve_ahead=min(_MOST_AHEAD, watch.outbox_limit // 10),
+        ),
         at.on_failure,
         telemetry=at.metrics,
         on_delivered=at.on_delivered,
@@ -213,10 +248,10 @@ def _deciding(
         Ledger(store, at.instance_id, at.metrics),
         eye,
         SystemClock(),
-        lambda noticed, _now: scheduler.is_undecided(noticed, watch.max_wait),
+        lambda _now: scheduler.oldest_undecided(watch.max_wait),
     )
     return DecidingStage(
-        DecidingConfig(watch.batch_size, watch.poll_interval),
+        DecidingConfig(watch.batch_size, watch.poll_interval, _granularity_ns(watched) / 1e9),
         decider,
         scheduler,
         libraries.of,
@@ -249,7 +284,7 @@ def _pool(
         eye,
         store,
         WriterProbe(trust),
-        Fingerprinter(lambda: pool.is_closing, limiter=limiter),
+        Fingerprinter(lambda: pool.gives_up(), limiter=limiter),  # noqa: PLW0108 - built below
         tags,
         at.metrics,
         follow_symlinks=watch.follow_symlinks,
@@ -274,24 +309,43 @@ def _keeper_config(settings: Settings) -> KeeperConfig:
         watch.recursive,
         watch.follow_symlinks,
         watch.loss_guard,
+        watch.max_watches,
     )
 
 
 def _desk(
-    at: Surroundings, outbox: Outbox, keeper: LibraryKeeper, barrier: Barrier
+    at: Surroundings, keeper: LibraryKeeper, barrier: Barrier, replayer: Replayer
 ) -> tuple[Desk, Instances]:
     instances = Instances(at.database, VERSION)
     requests = Requests(at.database, None if at.database.is_sqlite else at.instance_id)
-    seconds, events = at.settings.watch.retention
-    config = DeskConfig(at.instance_id, seconds, events)
+    config = DeskConfig(at.instance_id)
     return Desk(
-        config, requests, instances, outbox, keeper, barrier, at.detail, at.keep_ownership, at.on_failure
+        config,
+        requests,
+        instances,
+        keeper,
+        barrier,
+        replayer,
+        at.detail,
+        at.keep_ownership,
+        at.on_failure,
     ), instances
+
+
+def _housekeeping(at: Surroundings, outbox: Outbox, depth: DepthWatch) -> Housekeeping:
+    seconds, events = at.settings.watch.retention
+    return Housekeeping(
+        HousekeepingConfig(seconds, events),
+        outbox,
+        Compaction(at.database, outbox, at.settings.watch.outbox_limit, at.metrics.merged),
+        depth.count,
+        at.on_failure,
+    )
 
 
 def _show(
     metrics: Metrics,
-    outbox: Outbox,
+    depth: DepthWatch,
     pool: WorkerPool,
     deciding: DecidingStage,
     scheduler: Scheduler,
@@ -299,7 +353,7 @@ def _show(
     keeper: LibraryKeeper,
 ) -> None:
     """Let the metrics see how full everything is."""
-    metrics.set_outbox_source(lambda: _depth_and_age(outbox))
+    metrics.set_outbox_source(lambda: _depth_and_age(depth))
     metrics.set_queue_source("workers", pool.depth)
     metrics.set_queue_source("decider", deciding.depth)
     metrics.set_queue_source("dirty", scheduler.depth)
@@ -307,8 +361,8 @@ def _show(
     metrics.set_watches_source(keeper.watches)
 
 
-def _depth_and_age(outbox: Outbox) -> tuple[int, float | None]:
-    count, oldest_ns = outbox.depth()
+def _depth_and_age(depth: DepthWatch) -> tuple[int, float | None]:
+    count, oldest_ns = depth.depth()
     return count, None if oldest_ns is None else max(0.0, (SystemClock().now_ns() - oldest_ns) / 1e9)
 
 

@@ -1,9 +1,9 @@
-"""The desk: answers what commands ask of the running service, and keeps house.
+"""The desk: answers what commands ask of the running service, and beats its heart.
 
-Owns the thread `fw-desk` (looks for requests ten times a second, beats the heart, prunes) and one thread for
-each kind of request that has to wait for something, `fw-answer-sync` and `fw-answer-scan`. Requests that come
-while one is being worked on are answered together afterwards: however many are left behind by callers that
-lost patience, there are no more threads.
+Owns the thread `fw-desk` (looks for requests ten times a second, beats the heart) and one thread for
+each kind of request that has to wait for something, `fw-answer-sync`, `fw-answer-scan` and `fw-answer-replay`.
+Requests that come while one is being worked on are answered together afterwards (replays one by one, since no
+two need want the same): however many are left behind by callers that lost patience, there are no more threads.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
 
 from file_watcher.barrier import Barrier, is_finished
-from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.requests import Instances, Request, Requests
-from file_watcher.errors import CatalogUnavailable
+from file_watcher.errors import CatalogUnavailable, UsageError
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Health, Source
+from file_watcher.pulse import Own, Progress, Pulse
+from file_watcher.snapshots import Replayer, Wish
 from file_watcher.watching.keeper import LibraryKeeper
 
 log = structlog.get_logger(__name__)
@@ -31,7 +33,6 @@ _LOOK_SECONDS: Final = 0.1
 _OWNER_SECONDS: Final = 1.0
 """A server may restart between two looks: for so long at most the catalog may have two owners."""
 _BEAT_SECONDS: Final = 10.0
-_PRUNE_SECONDS: Final = 60.0
 _OUTAGE_SECONDS: Final = 1.0
 """Between two tries while the database is away."""
 _STOPPING: Final = "the service stops"
@@ -39,11 +40,9 @@ _STOPPING: Final = "the service stops"
 
 @dataclass(frozen=True, slots=True)
 class DeskConfig:
-    """`retention_seconds` and `retention_events` of what was published."""
+    """Whose desk it is."""
 
     instance_id: str
-    retention_seconds: float
-    retention_events: int
 
 
 @dataclass(slots=True)
@@ -53,7 +52,6 @@ class _Rounds:
     is_open: bool = False
     next_check: float = 0.0
     next_beat: float = 0.0
-    next_prune: float = 0.0
 
 
 class Desk:
@@ -64,9 +62,9 @@ class Desk:
         config: DeskConfig,
         requests: Requests,
         instances: Instances,
-        outbox: Outbox,
         keeper: LibraryKeeper,
         barrier: Barrier,
+        replayer: Replayer,
         detail: Callable[[], Mapping[str, Any]],
         keep_ownership: Callable[[], None],
         on_failure: FailureReport,
@@ -76,18 +74,21 @@ class Desk:
         self._config = config
         self._requests = requests
         self._instances = instances
-        self._outbox = outbox
         self._keeper = keeper
         self._barrier = barrier
+        self._replayer = replayer
         self._detail = detail
         self._keep_ownership = keep_ownership
         self._on_failure = on_failure
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._outage: str | None = None
+        self._pulse = Pulse("fw-desk")
+        self._own = Own()
         self._waiting: Mapping[str, queue.SimpleQueue[Request | None]] = {
             "sync": queue.SimpleQueue(),
             "scan": queue.SimpleQueue(),
+            "replay": queue.SimpleQueue(),
         }
 
     def start(self) -> None:
@@ -96,6 +97,7 @@ class Desk:
             spawn("fw-desk", self._run, self._on_failure),
             spawn("fw-answer-sync", lambda: self._work_off("sync", self._sync), self._on_failure),
             spawn("fw-answer-scan", lambda: self._work_off("scan", self._scan), self._on_failure),
+            spawn("fw-answer-replay", self._work_off_replays, self._on_failure),
         ]
 
     def close(self) -> None:
@@ -114,11 +116,17 @@ class Desk:
             return Health("database", ok=False, detail=self._outage)
         return Health("database", ok=True, detail="The catalog answers.")
 
+    def progress(self) -> Progress:
+        """How far the desk's own thread is; those that answer only wait for other stages."""
+        return self._pulse.look()
+
     # -- the desk's thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
         rounds = _Rounds()
+        self._own.pulse = self._pulse
         while not self._stop.is_set():
+            self._pulse.at("looks for requests")
             try:
                 self._go_round(rounds, time.monotonic())
             except CatalogUnavailable as exc:
@@ -139,9 +147,6 @@ class Desk:
         if now >= rounds.next_beat:
             self._instances.beat(self._config.instance_id, self._detail())
             rounds.next_beat = now + _BEAT_SECONDS
-        if now >= rounds.next_prune:
-            self._prune()
-            rounds.next_prune = now + _PRUNE_SECONDS
         for request in self._requests.take():
             self._distribute(request)
 
@@ -149,11 +154,6 @@ class Desk:
         if reason is not None and self._outage is None:
             log.warning("desk_waits_for_database", reason=reason, effect="requests wait until it is back")
         self._outage = reason
-
-    def _prune(self) -> None:
-        pruned = self._outbox.prune(self._config.retention_seconds, self._config.retention_events)
-        if pruned:
-            log.info("events_pruned", count=pruned)
 
     def _distribute(self, request: Request) -> None:
         """Answer at once what need not wait for anything but the database."""
@@ -195,10 +195,34 @@ class Desk:
                 try:
                     self._requests.finish(request.id, result, failed="error" in result)
                 except CatalogUnavailable as exc:
+                    self._own.pulse.step()
                     if not self._stop.wait(_OUTAGE_SECONDS):
                         continue
                     log.warning("request_not_answered", kind=request.kind, reason=str(exc))
                 break
+
+    def _work_off_replays(self) -> None:
+        """One after the other. What is recorded is answered in the same commit, so that a crash repeats nothing."""
+        waiting = self._waiting["replay"]
+        while (request := waiting.get()) is not None:
+            began = time.monotonic()
+            result = self._result_of(partial(self._replay, request))
+            if "error" in result:
+                self._answer([request], result, began)
+
+    def _replay(self, request: Request) -> dict[str, Any]:
+        try:
+            answer = self._replayer.replay(request.id, Wish.of(request.arguments), self._stop.is_set)
+        except UsageError as exc:
+            return {"error": str(exc), "misuse": True}
+        except CatalogUnavailable:
+            raise
+        except (
+            Exception
+        ) as exc:  # the request would be found again at every start, and end the service each time
+            log.exception("replay_failed", arguments=dict(request.arguments))
+            return {"error": f"nothing was enqueued, and the log says why ({exc})"}
+        return {"error": _STOPPING} if answer is None else dict(answer)
 
     def _sync(self) -> dict[str, Any]:
         sequence = self._barrier.wait(self._stop.is_set)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from file_watcher.catalog.batch import Batch
@@ -20,6 +21,7 @@ from file_watcher.processing.view import RowChanges
 from file_watcher.publishing.message import encode_event, encode_notice, routing_key
 from file_watcher.telemetry import Telemetry
 from file_watcher.watching.memory import RememberedRoot
+from file_watcher.watching.nested import MountIdentity
 from file_watcher.watching.sight import RootIdentity
 
 EVENTS: Final = "file_events"
@@ -104,7 +106,9 @@ class LibraryMemory:
         state = self._libraries.library_state(library.id)
         if state is None:
             return RememberedRoot()
-        return RememberedRoot(state.root_inode, state.fsid, state.first_scan_done)
+        mounts = state.mounts
+        known = None if mounts is None else {point: MountIdentity(*each) for point, each in mounts.items()}
+        return RememberedRoot(state.root_inode, state.fsid, state.first_scan_done, known)
 
     def remember(
         self, library: Library, root: RootIdentity | None, *, suspended: str | None, first_scan_done: bool
@@ -112,20 +116,29 @@ class LibraryMemory:
         """Keep the library's state, and the root's identity where there is a new one."""
         before = self._libraries.library_state(library.id) or LibraryState(library.id)
         self._libraries.save_library_state(
-            LibraryState(
-                library.id,
-                "active" if suspended is None else "suspended",
-                suspended,
-                root.device if root else before.root_device,
-                root.inode if root else before.root_inode,
-                str(root.fsid) if root else before.fsid,
-                first_scan_done or before.first_scan_done,
+            replace(
+                before,
+                state="active" if suspended is None else "suspended",
+                reason=suspended,
+                root_device=root.device if root else before.root_device,
+                root_inode=root.inode if root else before.root_inode,
+                fsid=str(root.fsid) if root else before.fsid,
+                first_scan_done=first_scan_done or before.first_scan_done,
             )
         )
+
+    def remember_mounts(self, library: Library, mounts: Mapping[bytes, MountIdentity]) -> None:
+        """Keep the disks that are known below the root."""
+        before = self._libraries.library_state(library.id) or LibraryState(library.id)
+        self._libraries.save_library_state(replace(before, mounts=mounts))
 
     def count(self, library: Library) -> int:
         """How many files of the library are catalogued."""
         return self._store.count(library.id)
+
+    def holds_below(self, folder: bytes) -> bool:
+        """Whether any file below the folder is catalogued."""
+        return self._store.exists_below(folder)
 
     def use_device(self, library: Library, device: int) -> None:
         """Say which device the root lies on now, before any row is read."""

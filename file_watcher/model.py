@@ -197,6 +197,8 @@ class FileEvent:
     timestamp_ns: int = 0
     noticed_ns: int = 0
     """When the change was first noticed; `timestamp_ns` is when it was decided."""
+    snapshot: str | None = None
+    """The snapshot that tells it once more; None for a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +276,14 @@ class Hint:
 class CatalogEntry(NamedTuple):
     """The little of a row that a scan compares with the disk.
 
-    `trusted` is False where the stat alone proves nothing (racy, growing or without hashes).
+    `trusted` is False where the stat alone proves nothing (racy, growing or without hashes), `hashed`
+    where not even hashes are known (growing or unreadable).
     """
 
     path: bytes
     stat: FileStat
     trusted: bool
+    hashed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

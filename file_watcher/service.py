@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -18,7 +19,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from file_watcher.assembly import Parts, Surroundings, assemble
+from file_watcher.assembly import Parts, Surroundings, assemble, watchdog_over
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.owner import Ownership, owner_lock
 from file_watcher.catalog.schema import migrate
@@ -28,6 +29,7 @@ from file_watcher.model import Health, OutboxMessage, Source
 from file_watcher.ops.health import HealthServer
 from file_watcher.ops.metrics import Metrics
 from file_watcher.ops.pages import HealthReport
+from file_watcher.ops.watchdog import STUCK_SECONDS, Watchdog
 from file_watcher.settings import FileWatchSettings, Settings
 from file_watcher.version import VERSION
 
@@ -38,7 +40,7 @@ STOP_SECONDS: Final = 4.5
 _GOODBYE_SECONDS: Final = 0.3
 _FIRST_RETRY: Final = 0.2
 _LONGEST_RETRY: Final = 10.0
-_NOT_YET: Final = ("idle_timeout", "emit_chmod", "priority_patterns", "max_watches", "outbox_limit")
+_NOT_YET: Final = ("idle_timeout", "emit_chmod", "priority_patterns")
 """Settings that are read and checked, but that nothing heeds yet."""
 
 
@@ -63,6 +65,7 @@ class Service:
         self._failed: str | None = None
         self._outage: str | None = None
         self._parts: Parts | None = None
+        self._watchdog: Watchdog | None = None
         self._http = self._health_server()
 
     def run(self, stop: threading.Event) -> int:
@@ -80,7 +83,15 @@ class Service:
                 self._serve(parts)
         finally:
             self._leave()
-        return 0 if self._failed is None else 1
+        if self._failed is None:
+            return 0
+        log.critical(
+            "service_ended_early",
+            thread=self._failed,
+            reason="an error that nobody expected; it stands above with its traceback",
+            advice="start the service again: what was not told yet is told then",
+        )
+        return 1
 
     def rescan(self) -> None:
         """Scan all libraries soon. May be called from a signal handler's thread."""
@@ -96,14 +107,27 @@ class Service:
         parts.scans.start()
         parts.keeper.start(parts.scans)
         parts.desk.start()
+        parts.house.start()
+        self._watchdog = watchdog_over(parts, self._metrics, self._fail, STUCK_SECONDS)
+        self._watchdog.start()
+        self._metrics.set_circuit_source(self._circuits)
         log.info("service_started", version=VERSION, catalog=self._database.shown)
         self._stop.wait()
+        self._watchdog.close()
         self._shut_down(parts)
 
     def _shut_down(self, parts: Parts) -> None:
         """Upstream first: notice nothing new, finish what is in hand, flush the confirms."""
         whole = Deadline(STOP_SECONDS)
-        upstream = (parts.desk, parts.keeper, parts.scans, parts.scheduler, parts.pool, parts.tags)
+        upstream = (
+            parts.desk,
+            parts.house,
+            parts.keeper,
+            parts.scans,
+            parts.scheduler,
+            parts.pool,
+            parts.tags,
+        )
         late: list[str] = []
         for group, seconds in ((upstream, 1.5), ((parts.deciding,), 1.0), ((parts.relay,), 2.0)):
             deadline = Deadline(min(seconds, whole.remaining()))
@@ -113,6 +137,8 @@ class Service:
         parts.publisher.close()
         if not parts.publisher.join(whole):
             late.append("Publisher")
+        if self._watchdog is not None and not self._watchdog.join(whole):
+            late.append("Watchdog")
         # A database that hangs must not hold up the end: the heartbeat grows old by itself.
         goodbye = spawn("fw-goodbye", lambda: self._say_goodbye(parts, late), self._fail)
         goodbye.join(max(whole.remaining(), _GOODBYE_SECONDS))
@@ -181,7 +207,7 @@ class Service:
     def _fail(self, thread: str, error: BaseException) -> None:
         """A thread died of an error that nobody expected: better start anew than go on half dead."""
         log.critical("service_failing", thread=thread, error=repr(error))
-        self._failed = thread
+        self._failed = self._failed or thread
         self._stop.set()
 
     def _warn_of_settings_without_effect(self) -> None:
@@ -205,7 +231,7 @@ class Service:
         report = HealthReport(
             self._instance_id,
             VERSION,
-            liveness=[self._threads_health],
+            liveness=[self._threads_health, self._stages_health],
             readiness=[self._database_health, self._broker_health, self._libraries_health],
         )
         return HealthServer(self._settings.http_addr, report, self._metrics.app(), self._fail)
@@ -215,11 +241,25 @@ class Service:
             return Health("threads", ok=False, detail=f"The thread {self._failed} died; the service ends.")
         return Health("threads", ok=True, detail="All threads are alive.")
 
+    def _stages_health(self) -> Health:
+        if self._watchdog is None:
+            return Health("stages", ok=True, detail="No stage has been started yet.")
+        return self._watchdog.health()
+
+    def _circuits(self) -> Mapping[str, str]:
+        """The state of each dependency's circuit, for the metrics."""
+        assert self._parts is not None
+        circuits = (*self._database.circuits, self._parts.publisher.circuit)
+        return {circuit.dependency: str(circuit.view().state) for circuit in circuits}
+
     def _database_health(self) -> Health:
         if self._outage is not None or self._parts is None:
             return Health("database", ok=False, detail=self._outage or "The catalog is being opened.")
-        healths = (self._parts.deciding.health(), self._parts.desk.health())
-        return next((health for health in healths if not health.ok), healths[0])
+        known = self._database.health()
+        asked = (known, self._parts.deciding.health(), self._parts.desk.health())
+        # A circuit opens after a few failures; whoever met the first of them says so earlier.
+        worst = next((health for health in asked if not health.ok), known)
+        return replace(worst, facts=known.facts)
 
     def _broker_health(self) -> Health:
         if self._parts is None:

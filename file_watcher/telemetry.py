@@ -21,6 +21,9 @@ class Telemetry:
     def recorded(self, queue: str, message_type: str, count: int = 1) -> None:
         """Messages recorded in the outbox (`watcher_enqueue_total`)."""
 
+    def merged(self, count: int = 1) -> None:
+        """Unsent messages that were merged into later ones (`watcher_outbox_merged_total`)."""
+
     def unchanged(self, count: int = 1) -> None:
         """Files whose stat had changed but whose content had not: no message."""
 
@@ -38,6 +41,9 @@ class Telemetry:
 
     def committed(self, rows: int, seconds: float) -> None:
         """A batch of rows and messages was committed."""
+
+    def stage_stuck(self, stage: str) -> None:
+        """A stage has something to do and makes no progress (`watcher_stage_stuck_total`)."""
 
     def published(self, seconds: float) -> None:
         """A message was confirmed, this long after it was handed to the broker."""

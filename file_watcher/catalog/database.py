@@ -8,6 +8,10 @@ composition root. Two kinds of connections:
 - Writing is one transaction at a time in the process. SQLite allows no more anyway and its own waiting
   is a poll of up to 100 ms; on PostgreSQL it makes the outbox's sequence rise in commit order.
 
+Two circuit breakers, for reading and for writing (a disk that is full, or a file that another process has
+locked, can still be read), keep the threads from asking, each on its own, a database that is away: a call
+that is refused raises CatalogUnavailable at once, and now and then one is let through to try it out.
+
 A SQLite file is never opened by other means in this process: closing it would drop the locks that
 SQLite holds on it (POSIX locks belong to the process, not to the descriptor).
 """
@@ -19,7 +23,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
@@ -31,8 +35,18 @@ from file_watcher.catalog.engines import (
     sqlite_engine,
     switch_to_wal,
 )
-from file_watcher.catalog.failures import DRIVER_ERRORS, translate
+from file_watcher.catalog.failures import DRIVER_ERRORS, is_silence, translate
+from file_watcher.catalog.patience import ANSWER_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
+from file_watcher.circuit import Circuit, CircuitConfig
 from file_watcher.errors import CatalogError, CatalogUnavailable
+from file_watcher.model import Health
+
+CIRCUITS: Final = CircuitConfig()
+"""Of both circuits."""
+
+
+class CircuitOpen(CatalogUnavailable):
+    """The database was not even asked, since it is known to be away."""
 
 
 class Database:
@@ -44,6 +58,24 @@ class Database:
         self._shelf: deque[Connection] = deque()
         self._writer = threading.Lock()
         self._opened = False
+        self._reads = Circuit("database_reads", CIRCUITS)
+        self._writes = Circuit("database_writes", CIRCUITS)
+        self._asking = threading.local()
+        """What the thread asks now: its circuit, and whether the answer costs the server nothing."""
+
+    @property
+    def circuits(self) -> tuple[Circuit, Circuit]:
+        """What is known of reading and of writing."""
+        return self._reads, self._writes
+
+    def health(self) -> Health:
+        """Whether the database can be relied upon; if not, why. Asks only what is known already."""
+        facts = {"where": self.shown, "reads": self._reads.facts(), "writes": self._writes.facts()}
+        for circuit, what in ((self._reads, "cannot be read"), (self._writes, "takes no changes")):
+            if not circuit.is_closed:
+                detail = f"The catalog {what}; it is tried again by itself. {circuit.view().error}"
+                return Health("database", ok=False, detail=detail, facts=facts)
+        return Health("database", ok=True, detail="The catalog answers and takes changes.", facts=facts)
 
     @property
     def is_sqlite(self) -> bool:
@@ -68,8 +100,12 @@ class Database:
         Raises CatalogUnavailable or CatalogError; may be called again after CatalogUnavailable.
         """
         if self._engine is None:
-            self._engine = sqlite_engine(self._url, self.path) if self.path else postgresql_engine(self._url)
-        with self.translated(), self._engine.connect() as connection:
+            self._engine = (
+                sqlite_engine(self._url, self.path)
+                if self.path
+                else postgresql_engine(self._url, self._how_long)
+            )
+        with self.briefly(), self._translated(), self._engine.connect() as connection:
             if self.is_sqlite:
                 switch_to_wal(connection)
         self._opened = True
@@ -91,7 +127,7 @@ class Database:
         if not self._writer.acquire(timeout=BUSY_SECONDS):
             raise CatalogUnavailable(f"The catalog {self.shown} is busy: an earlier write takes very long.")
         try:
-            with self.translated(), self._running().begin() as connection:
+            with self._guarded(self._writes), self._running().begin() as connection:
                 yield connection
         finally:
             self._writer.release()
@@ -102,16 +138,14 @@ class Database:
 
         Raises CatalogUnavailable or CatalogError.
         """
-        connection: Connection | None = None
-        try:
+        with self._guarded(self._reads):
             connection = self._take_reader()
-            yield connection
-        except DRIVER_ERRORS as exc:
-            if connection is not None:
+            try:
+                yield connection
+            except DRIVER_ERRORS:
                 connection.invalidate()
-            raise self._meaning(exc) from exc
-        finally:
-            if connection is not None:
+                raise
+            finally:
                 self._put_back(connection)
 
     def ask(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
@@ -126,23 +160,37 @@ class Database:
         return rows
 
     def session(self) -> Connection:
-        """A reading connection for something that lives as long as its session; end it with `end_session`."""
-        with self.translated():
+        """A reading connection for something that lives as long as its session; end it with `end_session`.
+
+        Raises CatalogUnavailable or CatalogError.
+        """
+        with self._guarded(self._reads):
             return self._new_reader(self._running())
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ask a session that `session` gave something in this block; raises as `session` does.
+
+        CircuitOpen says nothing about the session: it was not asked.
+        """
+        with self._guarded(self._reads):
+            yield
+
+    @contextmanager
+    def briefly(self) -> Iterator[None]:
+        """What this thread asks in this block costs a server nothing: no answer within `ANSWER_SECONDS`
+        means that it is away, and everything that waits for it is given up too."""
+        self._asking.is_brief = True
+        try:
+            yield
+        finally:
+            self._asking.is_brief = False
 
     def end_session(self, session: Connection) -> None:
         """Close the connection, also one that broke. Never raises."""
         # Not given back to the pool, which would ask a server that may have gone to undo something.
         session.invalidate()
         session.close()
-
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Give what the driver raises in this block its meaning: CatalogUnavailable or CatalogError."""
-        try:
-            yield
-        except DRIVER_ERRORS as exc:
-            raise self._meaning(exc) from exc
 
     def driver_sql(self, text: str) -> str:
         """Portable SQL with `?` for its values, in the words of the driver (for `exec_driver_sql`)."""
@@ -181,6 +229,56 @@ class Database:
             except IndexError:
                 return
             self.end_session(connection)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DRIVER_ERRORS as exc:
+            raise self._meaning(exc) from exc
+
+    @contextmanager
+    def _guarded(self, circuit: Circuit) -> Iterator[None]:
+        """Let the block through where the circuit allows it, and tell the circuit how it went."""
+        if not circuit.allows():
+            raise CircuitOpen(circuit.view().error or f"The catalog {self.shown} is away.")
+        before = getattr(self._asking, "circuit", None)
+        self._asking.circuit = circuit
+        try:
+            yield
+        except DRIVER_ERRORS as exc:
+            meaning = self._meaning(exc)
+            self._note_failure(circuit, exc, meaning)
+            raise meaning from exc
+        except BaseException:
+            circuit.abandoned()
+            raise
+        finally:
+            self._asking.circuit = before
+        circuit.succeeded()
+
+    def _note_failure(
+        self, circuit: Circuit, error: Exception, meaning: CatalogUnavailable | CatalogError
+    ) -> None:
+        if isinstance(meaning, CatalogError):
+            circuit.abandoned()  # it did answer
+        elif is_silence(error):
+            # Nobody is answered then, and each who asked would wait for as long.
+            for each in self.circuits:
+                each.failed(str(meaning), at_once=True)
+        else:
+            circuit.failed(str(meaning))
+
+    def _how_long(self) -> float:
+        """Seconds that an answer may take this thread now; asked by each wait for one, over and over."""
+        circuit: Circuit | None = getattr(self._asking, "circuit", None)
+        if getattr(self._asking, "is_brief", False):
+            limit = ANSWER_SECONDS
+        elif circuit is None or circuit.is_closed:
+            return STATEMENT_SECONDS
+        else:
+            limit = ANSWER_SECONDS if circuit is self._reads else LOCK_SECONDS
+        return 0.0 if circuit is not None and circuit.is_open else limit
 
     def _meaning(self, error: Exception) -> CatalogUnavailable | CatalogError:
         # What broke one connection has mostly broken the others too: they are made anew.

@@ -10,16 +10,20 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from file_watcher.catalog.failures import is_busy
+from file_watcher.catalog.patience import HowLong, PatientConnection
 from file_watcher.errors import CatalogError, UsageError
 
 BUSY_SECONDS: Final = 10.0
 """How long a writer waits for another's transaction before it says that the catalog is not available."""
 
 CONNECT_SECONDS: Final = 5
+
+_READ_ONLY: Final = "25006"
+"""SQLSTATE read_only_sql_transaction."""
 
 READS: Final = "fw_reads"
 """Execution option of the connections that never begin a transaction."""
@@ -34,6 +38,8 @@ _SQLITE_PRAGMAS: Final = (
 _POSTGRESQL_SETTINGS: Final = (
     "SET statement_timeout = '60s'; SET lock_timeout = '10s'; "
     "SET idle_in_transaction_session_timeout = '60s'; "
+    # A session that a firewall cut off keeps its locks until the server notices: within 25 s, not two hours.
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; "
     # Plans made while a table was still empty are kept and would scan it when it has grown; every
     # question asked here has its index.
     "SET enable_seqscan = off"
@@ -69,8 +75,11 @@ def sqlite_engine(url: URL, path: Path) -> Engine:
     return engine
 
 
-def postgresql_engine(url: URL) -> Engine:
-    """An engine for the server; what the address itself says about the connection wins."""
+def postgresql_engine(url: URL, how_long: HowLong) -> Engine:
+    """An engine for the server; what the address itself says about the connection wins.
+
+    `how_long` tells each wait for an answer, over and over, how many seconds it may take.
+    """
     engine = create_engine(
         url,
         connect_args={name: value for name, value in _POSTGRESQL_CONNECT.items() if name not in url.query},
@@ -78,7 +87,15 @@ def postgresql_engine(url: URL) -> Engine:
         pool_pre_ping=True,
         hide_parameters=True,
     )
+
+    def connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> PatientConnection:
+        connection: PatientConnection = PatientConnection.connect(*arguments, **options)
+        connection.how_long = how_long
+        return connection
+
+    event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", _prepare_postgresql)
+    event.listen(engine, "handle_error", _drop_read_only)
     return engine
 
 
@@ -113,6 +130,12 @@ def _begin_immediate(connection: Connection) -> None:
 def _prepare_postgresql(connection: Any, _record: Any) -> None:
     connection.execute(_POSTGRESQL_SETTINGS)
     connection.commit()
+
+
+def _drop_read_only(context: ExceptionContext) -> None:
+    """Keep no session that began while writing was forbidden: it would stay read-only for as long as it lives."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 def switch_to_wal(connection: Connection) -> None:

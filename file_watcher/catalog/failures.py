@@ -14,6 +14,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from file_watcher.catalog.patience import ServerSilent
 from file_watcher.errors import CatalogError, CatalogUnavailable
 
 DRIVER_ERRORS: Final = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
@@ -31,6 +32,12 @@ _RETRYABLE_SQLITE = {
 }
 """Primary result codes that may pass by themselves (sqlite.org/rescode.html)."""
 
+_RETRYABLE_ONCE_OPENED = {
+    sqlite3.SQLITE_READONLY: "the disk it lies on became read-only, or writing to it was forbidden; check the disk",
+    sqlite3.SQLITE_PERM: "access to it was forbidden; allow it",
+}
+"""A catalog that has been written to may be so again: filesystems with errors are remounted read-only."""
+
 _PERMANENT_SQLITE = {
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database; move it away or set DATABASE_URL to another file",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; move it away, and the next start makes a new catalog",
@@ -38,9 +45,9 @@ _PERMANENT_SQLITE = {
     sqlite3.SQLITE_PERM: "access is not permitted; allow it or set DATABASE_URL",
 }
 
-_RETRYABLE_STATES = ("08", "40", "53", "55P03", "57", "58")
-"""SQLSTATE classes that may pass: connection, rollback, resources, lock, operator intervention, system
-(PostgreSQL manual, appendix A)."""
+_RETRYABLE_STATES = ("08", "25006", "40", "53", "55P03", "57", "58")
+"""SQLSTATE classes that may pass: connection, read-only (a standby that is about to take over), rollback,
+resources, lock, operator intervention, system (PostgreSQL manual, appendix A)."""
 
 _REFUSALS = re.compile(
     r"(authentication failed|no pg_hba\.conf entry|permission denied|no password supplied|"
@@ -84,6 +91,12 @@ def is_busy(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
+def is_silence(error: Exception) -> bool:
+    """Whether a server said nothing at all, to a question or to the wish to connect."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, (ServerSilent, psycopg.errors.ConnectionTimeout))
+
+
 def is_poison(error: BaseException) -> bool:
     """Whether a row's own value was refused (a constraint, a range, an encoding), not the database away.
 
@@ -105,8 +118,9 @@ def _translate_sqlite(cause: sqlite3.Error, where: str, *, opened: bool) -> Cata
             f"The catalog {where} cannot be opened: its folder is missing or may not be written to. "
             "Create it, allow writing, or set DATABASE_URL."
         )
-    if code in _RETRYABLE_SQLITE:
-        return CatalogUnavailable(f"The catalog {where} cannot be used now: {_RETRYABLE_SQLITE[code]}.")
+    passing = _RETRYABLE_SQLITE | _RETRYABLE_ONCE_OPENED if opened else _RETRYABLE_SQLITE
+    if code in passing:
+        return CatalogUnavailable(f"The catalog {where} cannot be used now: {passing[code]}.")
     return CatalogError(
         f"The catalog {where} cannot be used: {_PERMANENT_SQLITE.get(code) or _spoken(cause)}."
     )

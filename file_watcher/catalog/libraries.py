@@ -5,7 +5,10 @@ Owns no thread; called at the start and when a root's state changes.
 
 from __future__ import annotations
 
+import base64
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import count
 from typing import Any, Final, Literal
@@ -26,7 +29,8 @@ class LibraryState:
     """What is remembered of a library's root between runs.
 
     Device, inode and filesystem id tell a replaced or unmounted root; they are None until the root was
-    seen for the first time. `reason` says why a library is suspended.
+    seen for the first time. `reason` says why a library is suspended. `mounts` holds the disks that
+    belong below the root: inode and filesystem id of each by its mount point; None where never recorded.
     """
 
     library_id: int
@@ -37,6 +41,7 @@ class LibraryState:
     fsid: str | None = None
     first_scan_done: bool = False
     updated_ns: int = 0
+    mounts: Mapping[bytes, tuple[int, str]] | None = None
 
 
 class Libraries:
@@ -82,6 +87,7 @@ class Libraries:
         values["updated_ns"] = time.time_ns()
         for name in _UNSIGNED:
             values[name] = None if values[name] is None else signed(values[name])
+        values["mounts"] = None if state.mounts is None else _mounts_text(state.mounts)
         with self._database.writing() as connection:
             connection.execute(_SAVE, values)
 
@@ -99,7 +105,18 @@ def _state_of(values: dict[str, Any]) -> LibraryState:
     for name in _UNSIGNED:
         values[name] = None if values[name] is None else unsigned(values[name])
     values["first_scan_done"] = bool(values["first_scan_done"])
+    values["mounts"] = None if values["mounts"] is None else _mounts_of(values["mounts"])
     return LibraryState(**values)
+
+
+def _mounts_text(mounts: Mapping[bytes, tuple[int, str]]) -> str:
+    """A JSON list of [mount point in base64, inode, filesystem id]: a name may be any bytes."""
+    rows = [[base64.b64encode(point).decode("ascii"), inode, fsid] for point, (inode, fsid) in mounts.items()]
+    return json.dumps(sorted(rows))
+
+
+def _mounts_of(text: str) -> dict[bytes, tuple[int, str]]:
+    return {base64.b64decode(point): (int(inode), str(fsid)) for point, inode, fsid in json.loads(text)}
 
 
 def _path_text(root: bytes) -> str:

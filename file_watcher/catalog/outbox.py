@@ -1,15 +1,18 @@
 """The messages that wait for their confirm, and the record of those that had it.
 
-Owns no thread. The relay's thread reads and marks; the decider records through the store, everybody
-else through `record`; pruning may run on any thread.
+Owns no thread. The relay's thread reads, reserves and marks; the decider records through the store,
+everybody else through `record`; pruning and merging (`compaction`) run on the thread that keeps house.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
+
+from sqlalchemy import Connection
 
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.messages import MessageWriter, NewMessage, Span
@@ -27,7 +30,12 @@ class Outbox:
         self._database = database
         self._writer = MessageWriter(database)
         self._is_sqlite = database.is_sqlite
-        ours = f"library_id IN ({', '.join(map(str, sorted(library_ids))) or 'NULL'})"
+        self._library_ids = sorted(library_ids)
+        self._memory = threading.Lock()
+        self._merged: list[Span] = []
+        self._pruned_up_to = 0
+        """All that is left up to here waits, or was marked since."""
+        self.ours = ours = f"library_id IN ({', '.join(map(str, self._library_ids)) or 'NULL'})"
         chosen = (
             "sequence IN (SELECT value FROM json_each(?))"
             if self._is_sqlite
@@ -42,6 +50,11 @@ class Outbox:
         self._publish = sql(f"UPDATE fw_events SET published_ns = ? WHERE {chosen}")  # noqa: S608
         self._unroute = sql(f"UPDATE fw_events SET unrouted = ? WHERE {chosen}")  # noqa: S608
         self._delete = sql(f"DELETE FROM fw_events WHERE {chosen}")  # noqa: S608
+        self._reserve = sql(
+            "INSERT INTO fw_outbox_marks (library_id, sent_up_to) VALUES (?, ?) ON CONFLICT (library_id) DO UPDATE "
+            "SET sent_up_to = excluded.sent_up_to WHERE excluded.sent_up_to > fw_outbox_marks.sent_up_to"
+        )
+        self._sent_up_to = f"SELECT max(sent_up_to) FROM fw_outbox_marks WHERE {ours}"  # noqa: S608
         self._count = f"SELECT count(*) FROM fw_events WHERE {WAITING} AND {ours}"  # noqa: S608
         self._count_up_to = sql(f"{self._count} AND sequence <= ?")
         self._oldest = (
@@ -60,6 +73,48 @@ class Outbox:
         """What waits, with a greater sequence than the given one, in commit order."""
         rows = self._database.ask(self._pending, (after_sequence, limit))
         return [OutboxMessage(*row) for row in rows]
+
+    def reserve(self, up_to: int) -> None:
+        """Note, in one small transaction, that everything up to this sequence may have been sent. Never lowers."""
+        if not self._library_ids:
+            return
+        with self._database.writing() as connection:
+            self._writer.take_turn(connection)
+            connection.exec_driver_sql(self._reserve, [(each, up_to) for each in self._library_ids])
+
+    def sent_up_to(self, connection: Connection) -> int:
+        """What lies above this sequence was never sent; 0 where nothing was. It stays so until the end of a
+        transaction that has taken its turn; on another connection it is only a lower bound."""
+        return connection.exec_driver_sql(self._sent_up_to).scalar() or 0
+
+    def remove_never_sent(self, messages: Sequence[tuple[int, int]]) -> int:
+        """Delete the messages, given by sequence and guard, whose guard lies above what may have been sent.
+
+        In one transaction, after which none of them is sent; returns how many were deleted. The caller has
+        told `note_merging`.
+        """
+        with self._database.writing() as connection:
+            self._writer.take_turn(connection)
+            floor = self.sent_up_to(connection)
+            chosen = [sequence for sequence, guard in messages if min(sequence, guard) > floor]
+            if chosen:
+                connection.exec_driver_sql(self._delete, (self._numbers(chosen),))
+        return len(chosen)
+
+    def note_merging(self, floor: int, upper: int) -> None:
+        """Messages above `floor` may from now on be merged into later ones, none of them above `upper`."""
+        with self._memory:
+            if self._merged and floor < self._merged[-1][1]:
+                floor = min(floor, self._merged.pop()[0])
+            self._merged.append((floor, upper))
+
+    def carrier_of(self, sequence: int) -> int:
+        """The sequence up to which all must be published for what was recorded up to the given one to be told.
+
+        A greater one where messages may have been merged into later ones since this process started.
+        """
+        with self._memory:
+            return max((upper for floor, upper in self._merged if floor < sequence < upper), default=sequence)
 
     def mark_published(self, sequences: Sequence[int]) -> None:
         """Note that the broker confirmed these, in one transaction. Marking twice does no harm."""
@@ -95,26 +150,46 @@ class Outbox:
             self._writer.take_turn(connection)
             return self._writer.write(connection, messages)
 
-    def prune(self, retention_seconds: float, keep: int) -> int:
+    def prune(
+        self, retention_seconds: float, keep: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> int:
         """Forget settled messages that are older than the retention or not among the newest `keep`.
 
         What waits is never forgotten. Newest are counted by sequence, over all libraries of the
-        database. Works in short transactions, so that commits go on in between; returns how many
-        were deleted.
+        database. Works in short transactions, so that commits go on in between, and ends early where
+        `should_stop` says so; returns how many were deleted. What was found waiting is looked at again only
+        after a mark: a backlog of a million is read through once, not every time.
         """
         bound = self._prunable_up_to(time.time_ns() - int(retention_seconds * 1e9), keep)
-        deleted = after = 0
-        while True:
+        with self._memory:
+            after, self._pruned_up_to = self._pruned_up_to, max(bound, self._pruned_up_to)
+        try:
+            deleted, done_up_to = self._prune_between(after, bound, should_stop)
+        except BaseException:
+            self._look_again_after(after)
+            raise
+        self._look_again_after(done_up_to)
+        return deleted
+
+    def _prune_between(self, after: int, bound: int, should_stop: Callable[[], bool]) -> tuple[int, int]:
+        """How many were deleted, and up to where all was looked at."""
+        deleted = 0
+        while not should_stop():
             with self._database.reading() as connection:
                 found = (
                     connection.exec_driver_sql(self._settled, (after, bound, _PRUNE_CHUNK)).scalars().all()
                 )
             if not found:
-                return deleted
+                return deleted, bound
             with self._database.writing() as connection:
                 connection.exec_driver_sql(self._delete, (self._numbers(found),))
             deleted += len(found)
             after = found[-1]
+        return deleted, after
+
+    def _look_again_after(self, sequence: int) -> None:
+        with self._memory:
+            self._pruned_up_to = min(self._pruned_up_to, sequence)
 
     def _prunable_up_to(self, cutoff_ns: int, keep: int) -> int:
         with self._database.reading() as connection:
@@ -126,6 +201,7 @@ class Outbox:
         if sequences:
             with self._database.writing() as connection:
                 connection.exec_driver_sql(statement, (value, self._numbers(sequences)))
+            self._look_again_after(min(sequences) - 1)
 
     def _numbers(self, sequences: Sequence[int]) -> Any:
         """Many numbers as one parameter, so that the statement's text is always the same."""

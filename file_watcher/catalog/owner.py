@@ -13,12 +13,12 @@ import os
 import struct
 import threading
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 from sqlalchemy import Connection
 
-from file_watcher.catalog.database import Database
+from file_watcher.catalog.database import CircuitOpen, Database
 from file_watcher.errors import CatalogBusy, CatalogError, CatalogUnavailable
 
 log = structlog.get_logger(__name__)
@@ -52,9 +52,11 @@ class OwnerLock:
     def __init__(self, path: Path) -> None:
         self._path = _lock_file(path)
         self._catalog = path
+        self._identity: tuple[int, int] | None = None
 
     def acquire(self) -> None:
         """Take the ownership at once. Raises CatalogBusy, or CatalogError where the folder is not writable."""
+        self._identity = _identity(self._catalog)
         with _held_guard:
             if self._path in _held:
                 raise CatalogBusy(_busy(str(self._catalog), os.getpid()))
@@ -75,7 +77,16 @@ class OwnerLock:
             _held[self._path] = descriptor
 
     def keep(self) -> None:
-        """Nothing to do: the kernel keeps it as long as the process lives."""
+        """Make sure that the catalog is still the file it was: the lock itself stays as long as the process.
+
+        Raises CatalogError where the file was removed or replaced, since all that is written to what is
+        still open would be gone with the process; CatalogUnavailable where that cannot be told now.
+        """
+        if self._identity is not None and _identity(self._catalog) != self._identity:
+            raise CatalogError(
+                f"The catalog {self._catalog} was removed or replaced while it was in use. Put it back and "
+                "start again; without it the next start makes a new one and tells every file as created."
+            )
 
     def release(self) -> None:
         """Give the ownership back. The file stays: removing it could take another's lock away."""
@@ -83,6 +94,23 @@ class OwnerLock:
             descriptor = _held.pop(self._path, None)
             if descriptor is not None:
                 os.close(descriptor)
+
+
+_WHO_AM_I: Final = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_END_OUR_GHOST: Final = (
+    # A bigint key stands in two halves in pg_locks (PostgreSQL manual, 54.12). A pid may be reused.
+    "SELECT pg_terminate_backend(activity.pid) FROM pg_locks JOIN pg_stat_activity AS activity "
+    "ON activity.pid = pg_locks.pid WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+    "AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND classid::bigint = ? AND objid::bigint = ? AND activity.pid = ? AND backend_start::text = ?"
+)
+
+
+class _Backend(NamedTuple):
+    """A server process, told apart from later ones with its number."""
+
+    pid: int
+    started: str
 
 
 class SessionLock:
@@ -94,15 +122,20 @@ class SessionLock:
         digest = hashlib.blake2b(f"file_watcher {instance_id}".encode(), digest_size=8).digest()
         self._key = int.from_bytes(digest, "big", signed=True)
         self._session: Connection | None = None
+        self._backend: _Backend | None = None
+        """The server's process behind our session; after a loss, behind the one that we had last."""
 
     def acquire(self) -> None:
         """Take the ownership at once. Raises CatalogBusy, CatalogUnavailable or CatalogError."""
         session = self._database.session()
-        sql = self._database.driver_sql("SELECT pg_try_advisory_lock(?)")
         taken = False
         try:
-            with self._database.translated():
-                taken = bool(session.exec_driver_sql(sql, (self._key,)).scalar())
+            with self._database.briefly(), self._database.asking():
+                taken = bool(self._ask(session, "SELECT pg_try_advisory_lock(?)", self._key)[0])
+                if taken:
+                    self._backend = _Backend(*self._ask(session, _WHO_AM_I))
+                elif self._is_held_by_our_ghost(session):
+                    raise CatalogUnavailable("The server still keeps the session that we lost; it is ended.")
         finally:
             if not taken:
                 self._database.end_session(session)
@@ -119,13 +152,29 @@ class SessionLock:
         session = self._session
         if session is not None:
             try:
-                with self._database.translated():
-                    session.exec_driver_sql("SELECT 1").scalar()
+                with self._database.briefly(), self._database.asking():
+                    self._ask(session, "SELECT 1")
+            except CircuitOpen:
+                raise
             except CatalogUnavailable as exc:
                 log.warning("catalog_ownership_lost", reason=str(exc), effect="it is taken again")
                 self.release()
         if self._session is None:
             self.acquire()
+
+    def _is_held_by_our_ghost(self, session: Connection) -> bool:
+        """Whether the lock is still held by the session that we lost; it is ended then.
+
+        A server learns of a connection that was cut off between us only after its own time-outs.
+        """
+        if self._backend is None:
+            return False
+        key = self._key & 0xFFFF_FFFF_FFFF_FFFF
+        values = (key >> 32, key & 0xFFFF_FFFF, self._backend.pid, self._backend.started)
+        return self._ask(session, _END_OUR_GHOST, *values) is not None
+
+    def _ask(self, session: Connection, sql: str, *values: Any) -> Any:
+        return session.exec_driver_sql(self._database.driver_sql(sql), values).first()
 
     def release(self) -> None:
         """Give the ownership back; a session that the server ended has given it back already."""
@@ -164,6 +213,17 @@ def is_owned(path: Path) -> int | None:
 
 def _lock_file(catalog: Path) -> Path:
     return Path(os.path.realpath(f"{catalog}.lock"))
+
+
+def _identity(catalog: Path) -> tuple[int, int] | None:
+    """Device and inode of the file, None where there is none. Looks without opening it: see `database`."""
+    try:
+        found = catalog.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise CatalogUnavailable(f"The catalog {catalog} cannot be looked at: {exc.strerror}.") from exc
+    return found.st_dev, found.st_ino
 
 
 def _holder(descriptor: int) -> int | None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Row, delete, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, delete, insert, or_, select, text, update
 
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.tables import instances, requests
@@ -85,7 +85,7 @@ class Requests:
     def take(self) -> list[Request]:
         """Take all new requests, oldest first; they are running from now on. Cheap where there is none."""
         new = (requests.c.state == "new") & self._mine()
-        with self._database.reading() as connection:
+        with self._database.briefly(), self._database.reading() as connection:
             if connection.execute(select(requests.c.id).where(new).limit(1)).first() is None:
                 return []
         with self._database.writing() as connection:
@@ -100,13 +100,8 @@ class Requests:
 
     def finish(self, request_id: int, result: Mapping[str, Any], *, failed: bool = False) -> None:
         """Answer a request."""
-        values = {
-            "state": "failed" if failed else "done",
-            "result": json.dumps(dict(result)),
-            "finished_ns": time.time_ns(),
-        }
         with self._database.writing() as connection:
-            connection.execute(update(requests).where(requests.c.id == request_id).values(values))
+            write_answer(connection, request_id, result, failed=failed)
 
     def reopen_unfinished(self) -> int:
         """Make new again what a service that ended had taken; called by the owner at its start."""
@@ -140,6 +135,25 @@ class Requests:
         if self._instance_id is None:
             return text("1 = 1")
         return or_(requests.c.instance_id.is_(None), requests.c.instance_id == self._instance_id)
+
+
+def write_answer(
+    connection: Connection, request_id: int, result: Mapping[str, Any], *, failed: bool = False
+) -> None:
+    """Answer a request inside a transaction: the answer stands with what else is written, or not at all."""
+    values = {
+        "state": "failed" if failed else "done",
+        "result": json.dumps(dict(result)),
+        "finished_ns": time.time_ns(),
+    }
+    connection.execute(update(requests).where(requests.c.id == request_id).values(values))
+
+
+def read_answer(connection: Connection, request_id: int) -> Mapping[str, Any] | None:
+    """The answer to a request that was done; None where it was not."""
+    done = (requests.c.id == request_id) & (requests.c.state == "done")
+    result: str | None = connection.execute(select(requests.c.result).where(done)).scalar()
+    return None if result is None else json.loads(result)
 
 
 class Instances:

@@ -18,8 +18,7 @@ RECORD_COLUMNS: Final = (
 """What `record_of` reads, in its order."""
 
 ENTRY_COLUMNS: Final = (
-    "path, library_id, size, mtime_ns, ctime_ns, device, inode, "
-    "(sha256 IS NOT NULL AND NOT growing AND NOT racy)"
+    "path, library_id, size, mtime_ns, ctime_ns, device, inode, (sha256 IS NOT NULL AND NOT growing), racy"
 )
 """What `entries_of` reads, in its order."""
 
@@ -129,9 +128,10 @@ def entries_of(rows: Iterable[Sequence[Any]], devices: RootDevices) -> list[Cata
                 device_of(library_id, token),
                 inode if inode >= 0 else inode + _WRAP,
             ),
-            bool(trusted),
+            bool(hashed and not racy),
+            bool(hashed),
         )
-        for path, library_id, size, mtime_ns, ctime_ns, token, inode, trusted in rows
+        for path, library_id, size, mtime_ns, ctime_ns, token, inode, hashed, racy in rows
     ]
 
 

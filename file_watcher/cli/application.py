@@ -13,6 +13,7 @@ from file_watcher.cli.checking import check
 from file_watcher.cli.consuming import consume
 from file_watcher.cli.migrating import migrate
 from file_watcher.cli.options import EVERYTHING, WHERE, with_settings
+from file_watcher.cli.replaying import replay
 from file_watcher.cli.run import run
 from file_watcher.cli.status import status
 from file_watcher.version import VERSION
@@ -63,6 +64,7 @@ app.command()(with_settings(WHERE)(status))
 app.command()(with_settings(WHERE)(sync))
 app.command()(with_settings(WHERE)(scan))
 app.command()(with_settings(WHERE)(approve))
+app.command()(with_settings(WHERE)(replay))
 app.command()(with_settings(WHERE)(consume))
 app.command()(with_settings(EVERYTHING)(check))
 app.command()(with_settings(WHERE)(migrate))

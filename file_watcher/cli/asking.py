@@ -48,11 +48,11 @@ def sync(
     A barrier for scripts: what was done in a library before the call has reached the broker after it.
     """
     settings = given.load().settings
-    result = _ask(settings, "sync", {}, timeout, "waiting until everything is confirmed")
+    result = ask(settings, "sync", {}, timeout, "waiting until everything is confirmed")
     if as_json:
-        _print_json({"confirmed": True, **result})
+        print_json({"confirmed": True, **result})
     else:
-        typer.echo(f"All that happened before is confirmed ({_seconds(result.get('seconds'))}).")
+        typer.echo(f"All that happened before is confirmed ({in_seconds(result.get('seconds'))}).")
     return FINE
 
 
@@ -67,9 +67,9 @@ def scan(
     Differences are looked at and told like any other change; `sync` waits for that.
     """
     settings = given.load().settings
-    result = _ask(settings, "scan", {}, timeout, "comparing disk and catalog")
+    result = ask(settings, "scan", {}, timeout, "comparing disk and catalog")
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         typer.echo(_scanned(result))
     if unlisted := result.get("unlisted"):
@@ -87,21 +87,26 @@ def approve(
     """Let a suspended library go on: what is missing from it was meant to be deleted."""
     settings = given.load().settings
     try:
-        _ask(settings, "approve", {"library": library}, _APPROVE_SECONDS, "asking the service")
-    except _Refused as exc:
+        ask(settings, "approve", {"library": library}, _APPROVE_SECONDS, "asking the service")
+    except Refused as exc:
         raise UsageError(f"{exc}; `status` lists the libraries") from exc
     typer.echo(f"Library {library} is approved: it goes on, and what is gone from it is told as deleted.")
     return FINE
 
 
-class _Refused(FileWatcherError):
-    """The service answered that it cannot do it."""
+class Refused(FileWatcherError):
+    """The service answered that it cannot do it; `misuse` says that asking again would not help."""
+
+    def __init__(self, reason: str, *, misuse: bool) -> None:
+        super().__init__(f"The service answered: {reason}")
+        self.reason = reason
+        self.misuse = misuse
 
 
-def _ask(
+def ask(
     settings: Settings, kind: str, arguments: Mapping[str, Any], timeout: float, doing: str
 ) -> Mapping[str, Any]:
-    """The service's answer. Raises NoService, TooSlow, _Refused or what the catalog raises."""
+    """The service's answer. Raises NoService, TooSlow, Refused or what the catalog raises."""
     from file_watcher.catalog.requests import Requests
     from file_watcher.cli.catalogs import find_running, open_catalog
 
@@ -109,13 +114,13 @@ def _ask(
         running = find_running(database, settings)
         requests = Requests(database, running.instance_id)
         number = requests.ask(kind, arguments)
-        with _display(doing) as show:
+        with showing_wait(doing) as show:
             request = _wait(database, settings, running, lambda s: requests.wait(number, s), timeout, show)
         if not request.is_finished:
             raise TooSlow(_too_slow(database, running, kind, timeout))
     result = request.result or {}
     if request.state == "failed":
-        raise _Refused(f"The service answered: {result.get('error', 'it failed')}")
+        raise Refused(str(result.get("error", "it failed")), misuse=bool(result.get("misuse")))
     return result
 
 
@@ -152,7 +157,7 @@ def _too_slow(database: Database, running: Running, kind: str, timeout: float) -
 
 
 @contextmanager
-def _display(doing: str) -> Iterator[Callable[[int], None]]:
+def showing_wait(doing: str) -> Iterator[Callable[[int], None]]:
     """A pulsing bar on a terminal, nothing elsewhere. Gives what shows how many messages wait."""
     if not is_terminal(sys.stderr):
         yield lambda _waiting: None
@@ -176,13 +181,15 @@ def _scanned(result: Mapping[str, Any]) -> str:
     libraries = result.get("libraries", 0)
     return (
         f"{result.get('files', 0)} files in {libraries} {'library' if libraries == 1 else 'libraries'}: "
-        f"{', '.join(differences)} ({_seconds(result.get('seconds'))})."
+        f"{', '.join(differences)} ({in_seconds(result.get('seconds'))})."
     )
 
 
-def _seconds(value: object) -> str:
+def in_seconds(value: object) -> str:
+    """How long the service says that it took."""
     return f"{value:.1f} s" if isinstance(value, int | float) else "done"
 
 
-def _print_json(document: Mapping[str, Any]) -> None:
+def print_json(document: Mapping[str, Any]) -> None:
+    """One line on standard output."""
     typer.echo(json.dumps(document, ensure_ascii=False))

@@ -68,6 +68,7 @@ def check_folders(loaded: Loaded) -> Iterator[Finding]:
         yield _about_watching(name, fs_type, watch, polled=polled)
         yield _about_leases(name, fs_type, census)
     if natively:
+        yield from judge_own_limit(natively, watch.max_watches)
         yield from judge_budget(natively, InotifyLimits.read(), inotify_use(_PROC))
 
 
@@ -112,6 +113,14 @@ def judge_budget(libraries: list[Census], limits: InotifyLimits, used: InotifyUs
             yield warning("inotify", f"{detail} (by a running service, too)", mend)
         else:
             yield ok("inotify", detail)
+
+
+def judge_own_limit(libraries: list[Census], max_watches: int | None) -> Iterator[Finding]:
+    """Whether the setting leaves enough; nothing to say where it is not set."""
+    folders = sum(census.folders for census in libraries)
+    if max_watches is not None and folders > max_watches:
+        detail = f"FILE_WATCH_MAX_WATCHES is {max_watches}, {folders} folders are to be watched: the rest is polled"
+        yield warning("inotify", detail, f"FILE_WATCH_MAX_WATCHES={_roomy(folders)}, or unset it")
 
 
 def inotify_use(proc: Path) -> InotifyUse:

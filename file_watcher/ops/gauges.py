@@ -16,15 +16,20 @@ import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from file_watcher.errors import RetryableError
+
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 WATCH_STATES: Final = ("active", "added", "removed", "polled")
+CIRCUIT_STATES: Final = ("closed", "half_open", "open")
 
 OutboxSource = Callable[[], tuple[int, float | None]]
 """Gives the number of unpublished messages and the age of the oldest in seconds (None: unknown)."""
 QueueSource = Callable[[], int]
+CircuitSource = Callable[[], Mapping[str, str]]
+"""Gives the state of each dependency's circuit, of CIRCUIT_STATES, by the dependency's name."""
 WatchesSource = Callable[[], Mapping[str, int]]
 """Gives numbers by state, of WATCH_STATES; a state that is left out is 0."""
 
@@ -51,6 +56,11 @@ class ScrapedGauges(Collector):
         with self._lock:
             self._questions["watches"] = lambda: [_watches_gauge(source())]
 
+    def set_circuit_source(self, source: CircuitSource) -> None:
+        """Ask this for watcher_circuit_state."""
+        with self._lock:
+            self._questions["circuits"] = lambda: [_circuit_gauge(source())]
+
     def set_queue_source(self, name: str, source: QueueSource) -> None:
         """Ask this for watcher_queue_depth{queue=name}."""
         with self._lock:
@@ -73,6 +83,8 @@ class ScrapedGauges(Collector):
     def _answer(self, name: str, question: Callable[[], list[T]]) -> list[T]:
         try:
             return question()
+        except RetryableError as exc:
+            log.debug("metrics_source_unavailable", source=name, reason=str(exc))
         except Exception:
             log.warning("metrics_source_failed", source=name, exc_info=True)
         with self._lock:
@@ -103,6 +115,16 @@ def _outbox_gauges(messages: int, oldest_seconds: float | None) -> list[Metric]:
         return [depth]
     oldest = GaugeMetricFamily("watcher_outbox_oldest_seconds", "Age of the oldest of them.", max(0.0, age))
     return [depth, oldest]
+
+
+def _circuit_gauge(states: Mapping[str, str]) -> Metric:
+    gauge = GaugeMetricFamily(
+        "watcher_circuit_state", "1 for the state that a circuit is in.", labels=["dependency", "state"]
+    )
+    for dependency, state in states.items():
+        for each in CIRCUIT_STATES:
+            gauge.add_metric([dependency, each], float(each == state))
+    return gauge
 
 
 def _watches_gauge(numbers: Mapping[str, int]) -> Metric:

@@ -31,7 +31,7 @@ LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _OWN_LOGGERS: Final = "file_watcher"
 
-_SELF_REPORTED: Final = ("pika",)
+_SELF_REPORTED: Final = ("pika", "psycopg")
 """Libraries that log every failed attempt with a traceback, of which our own code tells once in plain words."""
 
 _FIRST_KEYS: Final = ("timestamp", "level", "event", "instance_id", "logger")

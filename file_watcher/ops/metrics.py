@@ -19,7 +19,7 @@ from prometheus_client import (
 )
 
 from file_watcher.model import Library
-from file_watcher.ops.gauges import OutboxSource, QueueSource, ScrapedGauges, WatchesSource
+from file_watcher.ops.gauges import CircuitSource, OutboxSource, QueueSource, ScrapedGauges, WatchesSource
 from file_watcher.ops.process_usage import ProcessTreeCollector
 from file_watcher.telemetry import Telemetry
 
@@ -66,6 +66,10 @@ class Metrics(Telemetry):
         """Ask this for watcher_queue_depth{queue=name}."""
         self._gauges.set_queue_source(name, source)
 
+    def set_circuit_source(self, source: CircuitSource) -> None:
+        """Ask this for watcher_circuit_state."""
+        self._gauges.set_circuit_source(source)
+
     def set_watches_source(self, source: WatchesSource) -> None:
         """Ask this for watcher_watches."""
         self._gauges.set_watches_source(source)
@@ -77,9 +81,15 @@ class Metrics(Telemetry):
         self._recorded = self._counter(
             "watcher_enqueue", "Messages and jobs recorded in the outbox.", "queue", "type"
         )
+        self._merged = self._counter(
+            "watcher_outbox_merged", "Unsent messages merged into later ones during an outage."
+        )
         self._errors = self._counter("watcher_errors", "Errors by stage.", "stage")
         for stage in STAGES:
             self._errors.labels(stage)
+        self._stuck = self._counter(
+            "watcher_stage_stuck", "Stages that were found to make no progress.", "stage"
+        )
         self._debounced = self._counter(
             "watcher_debounce_suppressed", "Hints that fell into an open debounce window."
         )
@@ -129,6 +139,10 @@ class Metrics(Telemetry):
         """See Telemetry."""
         self._recorded.labels(_label(queue), message_type).inc(_amount(count))
 
+    def merged(self, count: int = 1) -> None:
+        """See Telemetry."""
+        self._merged.inc(_amount(count))
+
     def unchanged(self, count: int = 1) -> None:
         """See Telemetry."""
         self._unchanged.inc(_amount(count))
@@ -157,6 +171,10 @@ class Metrics(Telemetry):
         """See Telemetry."""
         self._rows.inc(_amount(rows))
         self._commits.observe(_amount(seconds))
+
+    def stage_stuck(self, stage: str) -> None:
+        """See Telemetry."""
+        self._stuck.labels(stage).inc()
 
     def published(self, seconds: float) -> None:
         """See Telemetry."""

@@ -1,5 +1,16 @@
 """What /healthz, /readyz and /metrics answer, without a server around it.
 
+Both JSON pages hold `status`, `instance_id`, `version` and `components`, by name; /readyz also `reasons`. A
+component has `ok`, `detail` (one sentence for people) and what it alone knows:
+
+- `threads`, `stages`: alive or not; `stages.stuck_seconds` has an entry for each stage that is stuck.
+- `database`: `where`, and the circuits `reads` and `writes`.
+- `broker`: `where`, `exchange`, its `circuit`, `reason` (why not), `unconfirmed`.
+- `libraries`: the state of each by its name.
+
+A circuit: `state` (closed, open, half_open), `since`, `failures` (in a row), `last_error` (kept after the
+recovery), and while it is open `next_attempt_seconds`.
+
 Two questions are kept apart. Alive (`/healthz`): would a restart mend it? Only dead or stuck stages say
 so; a broker that is away does not. Ready (`/readyz`): does everything that the service needs work right
 now? Called on the threads of the HTTP server; owns none.

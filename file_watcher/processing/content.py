@@ -13,6 +13,7 @@ from file_watcher.processing.decision import Clock, Decision
 from file_watcher.processing.view import CatalogView
 
 CONTENT: Final = ("content",)
+ATTRIBUTES: Final = ("attributes",)
 
 
 class ContentTeller:
@@ -78,9 +79,14 @@ class ContentTeller:
             self.change(own, seen, stat, None, None, racy=True)
 
     def _refresh(self, own: FileRecord, seen: Observation, stat: FileStat) -> None:
+        """The same content. Tags that could not be read before are told if they can be now, or say more."""
         racy = self.is_racy(seen, stat)
         fresh = replace(own, stat=stat, racy=racy, growing=False)
-        if fresh != own:
+        if own.metadata and "error" in own.metadata and seen.metadata not in (None, own.metadata):
+            fresh = replace(fresh, metadata=seen.metadata, version=own.version + 1)
+            self._view.put(fresh)
+            self._out.tell(self._clock, EventType.MODIFIED, fresh, seen, previous=own, changed=ATTRIBUTES)
+        elif fresh != own:
             self._view.put(fresh)
             self._out.unchanged += 1
         self._out.settle(seen, fresh)

@@ -6,6 +6,7 @@ never decide concurrently because there is one decider and one round at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -13,6 +14,7 @@ from typing import Protocol
 from file_watcher.model import GONE, FileEvent, FileRecord, FileStat, Library, Observation, Sight, Source
 from file_watcher.processing.decision import Clock, Decision, Pending
 from file_watcher.processing.evidence import folders_above
+from file_watcher.processing.held import HeldObservations
 from file_watcher.processing.reconcile import Round
 from file_watcher.processing.view import CatalogView, RowChanges
 
@@ -50,12 +52,14 @@ class DeciderConfig:
     """`move_window` and `patience` in seconds, `granularity_ns` of the filesystems' timestamps.
 
     A file that is gone waits `move_window` for a move that claims it, and a move for its place; beyond that
-    both wait up to ten times `patience` while hints from before are still undecided.
+    both wait up to ten times `patience` while hints from before are still undecided. While more than
+    `most_held` wait (0.5 kB each), the window is all that they get: giving up a claim is always safe.
     """
 
     move_window: float = 2.0
     patience: float = 30.0
     granularity_ns: int = 20_000_000
+    most_held: int = 200_000
 
 
 @dataclass(slots=True)
@@ -78,15 +82,15 @@ class Decider:
         ledger: Ledger,
         eye: Eye,
         clock: Clock,
-        undecided: Callable[[float, float], bool],
+        oldest_undecided: Callable[[float], float | None],
     ) -> None:
-        """`undecided(noticed, now)` tells whether a hint from before `noticed` waits for its decision."""
+        """`oldest_undecided(now)` is when the oldest hint was noticed that waits for its decision, None for none."""
         self._config = config
         self._ledger = ledger
         self._eye = eye
         self._clock = clock
-        self._undecided = undecided
-        self._held: dict[bytes, Pending] = {}
+        self._oldest_undecided = oldest_undecided
+        self._held = HeldObservations()
 
     def __len__(self) -> int:
         """How many observations are held."""
@@ -94,11 +98,12 @@ class Decider:
 
     def next_deadline(self) -> float | None:
         """Monotonic time at which a held observation may be decidable by its age."""
-        return min((self._deadline(each) for each in self._held.values()), default=None)
+        since = self._held.oldest_since()
+        return None if since is None else since + self._config.move_window
 
     def oldest_noticed(self) -> float | None:
         """Monotonic time of the oldest hint behind what is held."""
-        return min((each.observation.noticed for each in self._held.values()), default=None)
+        return self._held.oldest_noticed()
 
     def step(self, observations: Sequence[Observation], now: float) -> Outcome:
         """Decide one batch and commit it.
@@ -117,28 +122,28 @@ class Decider:
         outcome.missed = sum(event.path in rescanned for event in decision.events)
         return outcome
 
-    def _deadline(self, pending: Pending) -> float:
-        return pending.since + self._config.move_window
-
     def _gather(self, observations: Sequence[Observation], now: float) -> list[Pending]:
         """New observations with those held ones that may be decidable now."""
+        expired_before = self._expired_before(now)
         pending = {seen.path: Pending(seen, self._since(seen, now)) for seen in observations}
-        for path, held in self._held.items():
-            if path not in pending and (held.observation.sight is not GONE or self._has_expired(held, now)):
-                pending[path] = held
-        return [replace(each, expired=self._has_expired(each, now)) for each in pending.values()]
+        for held in (*self._held.there(), *self._held.gone_since(expired_before)):
+            pending.setdefault(held.observation.path, held)
+        return [replace(each, expired=each.since <= expired_before) for each in pending.values()]
 
     def _since(self, seen: Observation, now: float) -> float:
         """An observation that says the same as a held one goes on waiting from when that one came."""
         held = self._held.get(seen.path)
         return held.since if held and (held.observation.sight is GONE) == (seen.sight is GONE) else now
 
-    def _has_expired(self, held: Pending, now: float) -> bool:
-        if now < self._deadline(held):
-            return False
+    def _expired_before(self, now: float) -> float:
+        """What is held since then or longer has waited long enough."""
+        window = self._config.move_window
+        due = now - window
+        if len(self._held) > self._config.most_held or (oldest := self._oldest_undecided(now)) is None:
+            return due
         # What waits for its turn counts as undecided however long that takes; only what hangs is given up.
-        late = now >= held.since + max(10 * self._config.patience, self._config.move_window)
-        return late or not self._undecided(held.since, now)
+        late = now - max(10 * self._config.patience, window)
+        return max(late, min(due, math.nextafter(oldest, -math.inf)))
 
     def _decide(self, pending: list[Pending]) -> Decision:
         trusted = {library: self._eye.is_verified(library) for library in _libraries(pending)}
@@ -195,12 +200,12 @@ class Decider:
     def _remember(self, decision: Decision, observations: Sequence[Observation]) -> Outcome:
         """Keep what is held, forget what was decided."""
         for seen in (*decision.settled, *decision.unknown, *(seen for seen, _ in decision.again)):
-            self._held.pop(seen.path, None)
+            self._held.forget(seen.path)
         for event in decision.events:
             if event.old_path is not None:
                 self._forget_moved(event.old_path, decision)
         for pending in decision.held:
-            self._held[pending.observation.path] = pending
+            self._held.put(pending)
         new = {seen.path for seen in observations}
         return Outcome(decision, [each.observation for each in decision.held if each.observation.path in new])
 
@@ -208,7 +213,7 @@ class Decider:
         """The file that was gone from this path was found elsewhere: nothing is left to wait for."""
         held = self._held.get(path)
         if held is not None and held.observation.sight is GONE:
-            del self._held[path]
+            self._held.forget(path)
             decision.settled.append(held.observation)
 
 

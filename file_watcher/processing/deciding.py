@@ -28,22 +28,30 @@ from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Health, Library, Observation, Source, Ticket
 from file_watcher.processing.decider import Decider, Outcome
 from file_watcher.processing.examine import Examination
+from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
 _SURE_AFTER: Final = 0.1
-"""Seconds until carried or racy hashes are read once more: beyond the kernel's timestamp tick."""
+"""Seconds until carried or racy hashes are read once more, at least: beyond the kernel's timestamp tick."""
+_PATIENCE: Final = 5.0
+"""One decision may cover a folder with a million files, and is one step."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecidingConfig:
-    """`batch_size` rows a commit; `unknown_pause` seconds until what could not be told is looked at again."""
+    """`batch_size` rows a commit; `unknown_pause` seconds until what could not be told is looked at again.
+
+    `granularity` in seconds, of the filesystems' timestamps: what is read once more sooner is racy again.
+    """
 
     batch_size: int = 256
     unknown_pause: float = 30.0
+    granularity: float = 0.0
     first_retry: float = 0.2
-    longest_retry: float = 30.0
+    longest_retry: float = 2.0
+    """Short, for it is the database's circuit breaker that spares a server that is away."""
 
 
 class Feedback(Protocol):
@@ -96,6 +104,7 @@ class DecidingStage:
         self._oldest_held: float | None = None
         self._decided = threading.Condition()
         self._outage: str | None = None
+        self._pulse = Pulse("fw-decide", _PATIENCE)
 
     def start(self) -> None:
         """Start deciding."""
@@ -135,6 +144,10 @@ class DecidingStage:
         """How many examinations wait for their decision."""
         return self._inbox.qsize()
 
+    def progress(self) -> Progress:
+        """How far the thread is: each attempt to commit is a step, also while the database is away."""
+        return self._pulse.look()
+
     def health(self) -> Health:
         """Whether decisions can be committed."""
         if self._outage is not None:
@@ -148,7 +161,9 @@ class DecidingStage:
         while not self._stop.is_set() or not self._inbox.empty():
             batch = self._gather()
             if batch or self._is_due():
+                self._pulse.at(f"decides on {len(batch)} files")
                 self._decide(batch)
+            self._pulse.rest()
 
     def _gather(self) -> list[tuple[Ticket, Examination]]:
         """What has come; waits for the first one until something held may be due."""
@@ -194,6 +209,7 @@ class DecidingStage:
 
     def _step(self, observations: Sequence[Observation]) -> Outcome:
         began = time.monotonic()
+        self._pulse.step()
         if self._stop.is_set() and self._outage is not None:
             raise CatalogUnavailable(self._outage)
         outcome = self._decider.step(observations, began)
@@ -230,6 +246,9 @@ class DecidingStage:
                 ticket, look_again_after=examination.keep_watching_after, growing=ticket.path in growing
             )
         self._make_sure(outcome)
+        for ticket, examination in batch:
+            if examination.read_again:
+                self._read_again(ticket.path, self._config.unknown_pause)
         with self._decided:
             self._decided.notify_all()
 
@@ -257,12 +276,16 @@ class DecidingStage:
             self._feedback.look_at(path, library, Source.RECHECK, noticed=noticed)
 
     def _make_sure(self, outcome: Outcome) -> None:
+        sure_after = max(_SURE_AFTER, self._config.granularity)
         for row in outcome.decision.recheck:
-            if library := self._library_of(row.path):
-                self._feedback.look_at(
-                    row.path, library, Source.RECHECK, delay=_SURE_AFTER, must_hash=True, background=True
-                )
+            self._read_again(row.path, sure_after)
         for seen in outcome.decision.unknown:
             self._feedback.look_at(
                 seen.path, seen.library, Source.RECHECK, delay=self._config.unknown_pause, background=True
+            )
+
+    def _read_again(self, path: bytes, delay: float) -> None:
+        if library := self._library_of(path):
+            self._feedback.look_at(
+                path, library, Source.RECHECK, delay=delay, must_hash=True, background=True
             )

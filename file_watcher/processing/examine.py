@@ -63,6 +63,8 @@ class Examination:
 
     `keep_watching_after` asks for another look in the background once the observation is decided, since
     the file is still open. `other_links` are rows of the same inode that the same write changed.
+    `read_again` asks for another reading in the background, since the tags could not be had for a reason that
+    may pass.
     """
 
     observation: Observation | None
@@ -71,6 +73,7 @@ class Examination:
     keep_watching_after: float | None = None
     other_links: tuple[bytes, ...] = ()
     tags: MetadataFuture | None = None
+    read_again: bool = False
 
 
 class Examiner:

@@ -12,22 +12,25 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
 
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
-from file_watcher.model import UNKNOWN, FileStat, Metadata, Observation, Ticket, display
+from file_watcher.model import UNKNOWN, FileStat, Metadata, Observation, Source, Ticket, display
 from file_watcher.processing.examine import Examination, MetadataFuture
 from file_watcher.processing.fingerprint import Interrupted
 from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
+from file_watcher.pulse import Own, Progress, ProgressSource, Pulse
 from file_watcher.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
 _CATALOG_PAUSE: Final = 1.0
-"""Seconds until a path is looked at again whose row could not be read."""
+"""Seconds until a path is looked at again whose row could not be read; its worker takes no other meanwhile,
+so that a database that is away is asked once a second by each of them, however many paths are dirty."""
 _LOOK_SECONDS: Final = 0.2
 """How long one wait lasts before a worker asks again whether it is to stop."""
 
@@ -74,12 +77,14 @@ class WorkerPool:
         self._slots = threading.Semaphore(max(config.in_flight, config.threads))
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._pulses = [Pulse(f"fw-hash-{number}") for number in range(1, config.threads + 1)]
+        self._own = Own()
+        self._handed_on = 0
 
     def start(self) -> None:
         """Start the threads."""
         self._threads = [
-            spawn(f"fw-hash-{number}", self._run, self._on_failure)
-            for number in range(1, self._config.threads + 1)
+            spawn(pulse.stage, partial(self._run, pulse), self._on_failure) for pulse in self._pulses
         ]
 
     def close(self) -> None:
@@ -93,6 +98,12 @@ class WorkerPool:
     @property
     def is_closing(self) -> bool:
         """Whether `close` was called: asked between two blocks of a file."""
+        return self._stop.is_set()
+
+    def gives_up(self) -> bool:
+        """Whether the file that the calling worker reads is no longer wanted; asked between two of its
+        blocks, each of which is progress."""
+        self._own.pulse.step()
         return self._stop.is_set()
 
     def wait_for_close(self, seconds: float) -> bool:
@@ -111,7 +122,20 @@ class WorkerPool:
         """How many tickets wait in the queue."""
         return self._tickets.qsize()
 
-    def _run(self) -> None:
+    @property
+    def progress(self) -> list[ProgressSource]:
+        """How far each worker is, and all of them together."""
+        return [*(pulse.look for pulse in self._pulses), self._queue_progress]
+
+    def _queue_progress(self) -> Progress:
+        """Files may wait though no worker is at one: for their tags, or for a worker that never takes them."""
+        waiting = self._tickets.qsize()
+        is_wanted = waiting > 0 and self._sink.wait_for_room(0.0)
+        steps = self._handed_on + sum(pulse.look().steps for pulse in self._pulses)
+        return Progress("workers", steps, f"{waiting} files wait to be read" if is_wanted else None)
+
+    def _run(self, pulse: Pulse) -> None:
+        self._own.pulse = pulse
         while not self._stop.is_set():
             if not self._sink.wait_for_room(_LOOK_SECONDS) or not self._slots.acquire(timeout=_LOOK_SECONDS):
                 continue
@@ -120,7 +144,9 @@ class WorkerPool:
             except queue.Empty:
                 self._slots.release()
                 continue
+            pulse.at("examines", ticket.path)
             self._work_on(ticket)
+            pulse.rest()
 
     def _work_on(self, ticket: Ticket) -> None:
         """Examine the ticket; its slot is free again when the examination was handed on."""
@@ -131,6 +157,8 @@ class WorkerPool:
         except CatalogUnavailable:
             self._telemetry.error("db")
             self._put_off(ticket, None, _CATALOG_PAUSE)
+            self._own.pulse.rest()
+            self._stop.wait(_CATALOG_PAUSE)
         except Exception:
             # One file's surprise must not cost the others their worker.
             log.exception("examination_failed", path=display(ticket.path))
@@ -155,6 +183,7 @@ class WorkerPool:
     ) -> None:
         """Called by whoever resolved the future; what escaped here would be swallowed there."""
         metadata: Metadata | None
+        read_again = False
         try:
             metadata = tags.result()
         except FileChanged:
@@ -165,19 +194,24 @@ class WorkerPool:
             self._slots.release()
             return
         except Exception as exc:
-            if not isinstance(exc, TagsUnavailable):
+            if isinstance(exc, TagsUnavailable):
+                # Once more later, as a child may have died of something else; but not for ever.
+                read_again = ticket.source is not Source.RECHECK
+            else:
                 log.exception("tags_failed", path=display(ticket.path))
                 self._telemetry.error("tags")
             metadata = {"error": str(exc) or repr(exc)}
         told = replace(observation, metadata=metadata)
-        self._deliver(ticket, replace(examination, observation=told, tags=None))
+        self._deliver(ticket, replace(examination, observation=told, tags=None, read_again=read_again))
 
     def _put_off(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
         self._slots.release()
+        self._handed_on += 1
         self._sink.again(ticket, stat, after)
 
     def _deliver(self, ticket: Ticket, examination: Examination) -> None:
         self._slots.release()
+        self._handed_on += 1
         self._sink.submit(ticket, examination)
 
 

@@ -34,6 +34,8 @@ OnMessage = Callable[[str, bytes, Properties], None]
 _LOOK_SECONDS: Final = 0.2
 """How soon a set stop event is noticed while no message comes."""
 _PREFETCH: Final = 100
+_NOT_FOUND, _LOCKED = 404, 405
+"""Reply codes of AMQP 0-9-1 (section 1.2): there is no such thing; another connection keeps it for itself."""
 _CONNECT_ERRORS: Final = (AMQPError, AMQPConnectorException, OSError)
 
 
@@ -66,6 +68,22 @@ def consume(
         return _deliver(channel, source, on_message, stop, count)
 
 
+def has_queue(config: BrokerConfig, queue: str) -> bool:
+    """Whether the broker has a queue of that name, also one that only another connection may read. Blocks.
+
+    Raises BrokerUnavailable where the broker is away, PermanentError where it does not tell us.
+    """
+    with _channel(config) as channel:
+        try:
+            channel.queue_declare(queue, passive=True)
+        except ChannelClosedByBroker as exc:
+            if exc.reply_code == _NOT_FOUND:
+                return False
+            if exc.reply_code != _LOCKED:
+                raise _translated(explain(exc, config)) from exc
+    return True
+
+
 def probe(config: BrokerConfig) -> Health:
     """Whether the broker lets us in and has the exchange as we need it (a missing one is not made here).
 
@@ -89,7 +107,7 @@ def probe(config: BrokerConfig) -> Health:
 
 
 def _probed(error: ChannelClosedByBroker, config: BrokerConfig, facts: dict[str, str]) -> Health:
-    if error.reply_code == 404 and config.declare == "active":
+    if error.reply_code == _NOT_FOUND and config.declare == "active":
         detail = f"RabbitMQ answers at {config.endpoint}; exchange {config.exchange!r} will be made at the first run"
         return Health("broker", ok=True, detail=detail, facts=facts)
     return Health("broker", ok=False, detail=explain(error, config).sentence, facts=facts)
@@ -133,7 +151,7 @@ def _private_queue(channel: Any, config: BrokerConfig, routing_keys: Sequence[st
         for key in routing_keys or ("#",):
             channel.queue_bind(name, config.exchange, key)
     except ChannelClosedByBroker as exc:
-        if exc.reply_code != 404:
+        if exc.reply_code != _NOT_FOUND:
             raise
         raise PermanentError(
             f"RabbitMQ at {config.endpoint} has no exchange {config.exchange!r}: file_watcher has not run against "
@@ -146,9 +164,9 @@ def _known(channel: Any, config: BrokerConfig, queue: str) -> str:
     try:
         channel.queue_declare(queue, passive=True)
     except ChannelClosedByBroker as exc:
-        if exc.reply_code == 404:
+        if exc.reply_code == _NOT_FOUND:
             words = f"has no queue {queue!r}: create and bind it first, or name none to get one of your own"
-        elif exc.reply_code == 405:
+        elif exc.reply_code == _LOCKED:
             words = f"keeps queue {queue!r} for another connection: it is exclusive"
         else:
             words = f"refused queue {queue!r}: {exc.reply_text}"

@@ -1,8 +1,12 @@
 """Decides what goes to the broker when: the relay's logic, without a thread and without a clock.
 
 The rules, each of which keeps the promise of the wire:
-- At most one unconfirmed message per path (`path` and `old_path`). What would be a second one waits, and
-  whatever comes later on one of its paths waits behind it.
+- At most one unconfirmed message per path (`path` and `old_path`), where a folder and what lies below it count
+  as one path. What would be a second one waits, and whatever comes later on one of its paths waits behind it.
+  So a message that the broker refuses, and that goes out again later, never changes places with a connected one.
+  A notice lies on its library's root: it goes out after what was recorded before it and before what came after.
+- A message is noted as perhaps sent before it is submitted: what lies above the durable mark was never sent,
+  and may be merged (`catalog.compaction`). The mark runs ahead, so that it costs nothing per message.
 - The outbox is read by "not yet published": pages continue after the last one read only while something
   is under way; whenever nothing is, reading starts from the beginning.
 - A message counts as published only after its confirm, and what is confirmed is marked before the
@@ -11,13 +15,14 @@ The rules, each of which keeps the promise of the wire:
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from file_watcher.model import OutboxMessage
 from file_watcher.publishing.lane import Lane
+from file_watcher.publishing.occupancy import Occupancy
 from file_watcher.publishing.token_bucket import TokenBucket
 
 
@@ -35,6 +40,13 @@ class Outbox(Protocol):
 
     def depth(self) -> tuple[int, int | None]:
         """How many wait, and the created_ns of the oldest."""
+
+    def reserve(self, up_to: int) -> None:
+        """Note durably that everything up to this sequence may have been sent; asking twice is harmless."""
+
+    def carrier_of(self, sequence: int) -> int:
+        """The sequence up to which all must be published for what was recorded up to the given one to be
+        told: a greater one where messages were merged into later ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,9 @@ class RelayConfig:
     flush_seconds: float = 2.0
     rate_limit: float | None = None
     """Messages per second, None for as fast as the broker takes them."""
+    reserve_ahead: int = 10_000
+    """How far the mark of what may have been sent runs ahead of what was read: one small commit for so many
+    messages. What lies below it is not merged during an outage, so it must be small beside `outbox_limit`."""
 
 
 class Settled(NamedTuple):
@@ -78,14 +93,15 @@ class Dispatch:
         self._lane: Lane | None = None
         self._flights: dict[int, _Flight] = {}
         self._bytes = 0
-        self._busy: set[bytes] = set()
+        self._busy = Occupancy()
         self._read: deque[OutboxMessage] = deque()
         self._deferred: list[OutboxMessage] = []
-        self._deferred_paths: Counter[bytes] = Counter()
+        self._deferred_paths = Occupancy()
         self._recheck_deferred = False
         self._settled: list[Settled] = []
         self._settled_since = 0.0
         self._after = 0
+        self._reserved = 0
         self._more_is_likely = True
         self._bucket = TokenBucket(config.rate_limit) if config.rate_limit else None
 
@@ -211,13 +227,24 @@ class Dispatch:
             if self._settled:
                 return False  # they would be read, and published, again
             self._after = 0
-        page = self._outbox.pending(self._after, self._config.page)
+        page = self._sendable_page()
         self._more_is_likely = len(page) == self._config.page
         if not page:
             return False
         self._after = page[-1].sequence
         self._read.extend(page)
         return True
+
+    def _sendable_page(self) -> list[OutboxMessage]:
+        """The next page, all of it noted as perhaps sent: what is in hand is never merged away any more."""
+        while True:
+            page = self._outbox.pending(self._after, self._config.page)
+            if not page or page[-1].sequence <= self._reserved:
+                return page
+            up_to = page[-1].sequence + self._config.reserve_ahead
+            self._outbox.reserve(up_to)
+            self._reserved = up_to
+            # Read once more: some of it may have been merged before it was noted.
 
     def _has_room(self, now: float) -> bool:
         if len(self._flights) >= self._config.window or self._bytes >= self._config.window_bytes:
@@ -226,25 +253,28 @@ class Dispatch:
 
     def _take_or_defer(self, message: OutboxMessage, batch: list[OutboxMessage], now: float) -> None:
         paths = _paths(message)
-        if any(path in self._busy or path in self._deferred_paths for path in paths):
-            self._defer(message)
-            return
+        for path in paths:
+            if self._busy.touches(path) or self._deferred_paths.touches(path):
+                self._defer(message)
+                return
         if self._bucket is not None:
             self._bucket.take()
-        self._busy.update(paths)
+        for path in paths:
+            self._busy.add(path)
         self._bytes += len(message.body)
         self._flights[message.sequence] = _Flight(message, now)
         batch.append(message)
 
     def _defer(self, message: OutboxMessage) -> None:
         self._deferred.append(message)
-        self._deferred_paths.update(_paths(message))
+        for path in _paths(message):
+            self._deferred_paths.add(path)
 
     def _land(self, message: OutboxMessage) -> None:
         self._bytes -= len(message.body)
         for path in _paths(message):
-            self._busy.discard(path)
-            if path in self._deferred_paths:
+            self._busy.remove(path)
+            if self._deferred_paths.touches(path):
                 self._recheck_deferred = True
 
     def _forget_read(self) -> None:

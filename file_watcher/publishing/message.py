@@ -47,6 +47,23 @@ def encode_event(event: FileEvent, instance_id: str) -> bytes:
     return body
 
 
+def cut_to(body: bytes, limit: int) -> bytes | None:
+    """The recorded body of a file event, cut to at most `limit` bytes, as `encode_event` cuts at `BODY_LIMIT`.
+
+    None where nothing that may be left out makes it fit: paths are never cut, and notices have no metadata.
+    """
+    document = json.loads(body)
+    metadata = document.get("metadata")
+    if metadata is None:
+        return None
+    for less in ({**metadata, "tags": {}, "truncated": True}, {"truncated": True}):
+        document["metadata"] = less
+        shorter = _to_json(document)
+        if len(shorter) <= limit:
+            return shorter
+    return None
+
+
 def encode_notice(notice: Notice, instance_id: str) -> bytes:
     """The body of a notice: the envelope of an event, the library, and the notice's own fields.
 
@@ -136,7 +153,7 @@ def _event_document(event: FileEvent, instance_id: str) -> dict[str, Any]:
         "previous": None,
         "evidence": None if event.evidence is None else event.evidence.value,
         "changed": None if event.changed is None else list(event.changed),
-        "snapshot": None,
+        "snapshot": event.snapshot,
         "growing": event.growing,
         "metadata": event.metadata,
     }

@@ -16,6 +16,7 @@ from pika.adapters.utils import connection_workflow
 
 from file_watcher.errors import BrokerUnavailable
 from file_watcher.publishing.broker import BrokerConfig
+from file_watcher.publishing.size import limit_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,8 @@ def _lost(_cause: BaseException, config: BrokerConfig) -> Outage:
 def _channel(cause: BaseException, config: BrokerConfig) -> Outage:
     at, exchange = config.endpoint, config.exchange
     code, text = getattr(cause, "reply_code", 0), getattr(cause, "reply_text", "")
+    if (limit := limit_in(cause)) is not None:
+        return Outage("size", f"RabbitMQ at {at} takes no message over {limit} bytes: larger ones are cut")
     told = {
         403: f"{text.removeprefix('ACCESS_REFUSED - ')}: grant user {at.user!r} the permission (where others "
         "make the exchange, RABBITMQ_DECLARE=passive needs none to configure it)",

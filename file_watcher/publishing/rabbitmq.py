@@ -22,6 +22,7 @@ from tenacity import (
 )
 from tenacity.wait import wait_random_exponential
 
+from file_watcher.circuit import Circuit, CircuitConfig, CircuitState
 from file_watcher.errors import BrokerUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Health
@@ -29,14 +30,22 @@ from file_watcher.publishing.broker import BrokerConfig, connection_parameters, 
 from file_watcher.publishing.lane import Listener
 from file_watcher.publishing.outage import Outage, explain
 from file_watcher.publishing.session import Session
+from file_watcher.publishing.size import SizeLimit
+from file_watcher.pulse import Progress, Pulse
 
 log = structlog.get_logger(__name__)
+
+CIRCUIT: Final = CircuitConfig(threshold=1)
+"""A lost connection opens it. A new one is on trial for 2 s, or up to 30 s for a broker that keeps crashing:
+so long readiness waits, while messages flow at once. The pace of the attempts is not the circuit's."""
 
 PROMISE: Final = "events are kept and will be delivered"
 _REMIND_SECONDS: Final = 60.0
 _STEADY_SECONDS: Final = 60.0
 """A connection that lasted so long was a good one even if nothing was published through it."""
 _DRAIN_LOOK_SECONDS: Final = 0.02
+_LASTING_FACTOR: Final = 10
+"""How many times longer the first wait is where trying again soon is no use (2 s instead of 0.2 s)."""
 
 
 class _Unusable(BrokerUnavailable):
@@ -63,6 +72,10 @@ class Publisher:
         self._session: Session | None = None
         self._outage = Outage("starting", f"not connected to RabbitMQ at {config.endpoint} yet")
         self._reminder = _Reminder(time.monotonic)
+        self._sizes = SizeLimit()
+        self.circuit = Circuit("broker", CIRCUIT)
+        self._next_attempt = 0.0
+        self._pulse = Pulse("fw-publish")
 
     def start(self) -> None:
         """Start the thread; returns before a broker answers."""
@@ -92,18 +105,33 @@ class Publisher:
             if not deadline.remaining() or self._closing.wait(_DRAIN_LOOK_SECONDS):
                 return False
 
+    def progress(self) -> Progress:
+        """How far the thread is: each attempt is a step, and each second of a connection."""
+        return self._pulse.look()
+
     def health(self) -> Health:
         """Whether messages can be published now; if not, why, where it looked and how to mend it."""
         session, at = self._session, self._config.endpoint
         facts: dict[str, Any] = {"where": str(at), "exchange": self._config.exchange}
+        facts |= {"truncated": self._sizes.cut, "set_aside": self._sizes.set_aside}
         if session is None or not session.ready:
             outage = self._outage
             detail = f"{outage.sentence}; {PROMISE}"
-            return Health("broker", ok=False, detail=detail, facts={**facts, "reason": outage.kind})
+            circuit = self.circuit.facts()
+            circuit["next_attempt_seconds"] = round(max(0.0, self._next_attempt - time.monotonic()), 1)
+            facts |= {"reason": outage.kind, "circuit": circuit}
+            return Health("broker", ok=False, detail=detail, facts=facts)
+        facts["circuit"] = self.circuit.facts()
         facts["unconfirmed"] = session.unconfirmed
         if session.blocked_reason is not None:
             detail = f"RabbitMQ at {at} takes no messages now ({session.blocked_reason}); {PROMISE}"
             return Health("broker", ok=False, detail=detail, facts={**facts, "reason": "blocked"})
+        if self.circuit.view().state is not CircuitState.CLOSED:
+            detail = f"connected to RabbitMQ at {at} again, and publishing; it counts as back once that lasts"
+            return Health("broker", ok=False, detail=detail, facts={**facts, "reason": "returning"})
+        if session.refuses:
+            detail = f"RabbitMQ at {at} refuses all messages (is a queue full? drain it); {PROMISE}"
+            return Health("broker", ok=False, detail=detail, facts={**facts, "reason": "refused"})
         return Health("broker", ok=True, detail=f"connected to RabbitMQ at {at}", facts=facts)
 
     def _run(self) -> None:
@@ -117,19 +145,29 @@ class Publisher:
             retry=retry_if_exception_type(BrokerUnavailable),
             wait=self._wait_seconds(),
             stop=stop_when_event_set(self._closing),
+            before_sleep=self._note_pause,
             sleep=sleep_using_event(self._closing),
             retry_error_callback=lambda _state: None,
         )
         retrying(self._attempt)
 
+    def _note_pause(self, state: RetryCallState) -> None:
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        self._next_attempt = time.monotonic() + seconds
+
     def _wait_seconds(self) -> Callable[[RetryCallState], float]:
+        """Jittered exponential waits. What an operator must mend is asked for less often, yet soon enough
+        that the one who mends it sees it work."""
         first, cap = self._config.retry_first, self._config.retry_cap
         growing = wait_random_exponential(multiplier=first, max=cap, min=first)
+        patient = wait_random_exponential(
+            multiplier=_LASTING_FACTOR * first, max=cap, min=min(cap, _LASTING_FACTOR * first / 2)
+        )
 
         def seconds(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             lasting = isinstance(error, _Unusable) and error.outage.lasting
-            return cap if lasting else growing(state)
+            return patient(state) if lasting else growing(state)
 
         return seconds
 
@@ -137,6 +175,7 @@ class Publisher:
         """One connection from start to end. Raises _Unusable where it came to nothing."""
         if self._closing.is_set():
             return
+        self._pulse.at("connects and publishes")
         error: BaseException | None = None
         try:
             for address in resolve(self._config.endpoint):
@@ -152,7 +191,9 @@ class Publisher:
     def _run_session(self, address: str) -> tuple[Session, BaseException | None]:
         name = f"file_watcher {self._instance_id}"
         parameters = connection_parameters(self._config, address, name)
-        session = Session(self._config, self._instance_id, self._listener, parameters)
+        session = Session(
+            self._config, self._instance_id, self._listener, parameters, self._sizes, self._beat
+        )
         with self._lock:
             if self._closing.is_set():
                 return session, None
@@ -165,10 +206,21 @@ class Publisher:
             if session.ready:
                 self._listener.on_lost()
 
+    def _beat(self) -> None:
+        """Called on the publisher's thread when the connection is usable, and each second while it stands."""
+        self._pulse.step()
+        if not self.circuit.is_closed:
+            self.circuit.tried()
+            self.circuit.succeeded()
+
     def _ended(self, session: Session, error: BaseException | None, seconds: float) -> None:
         if self._closing.is_set():
             return
         outage = explain(error or OSError("closed"), self._config)
+        if self._sizes.learn(error):
+            self._outage = outage
+            return  # the next connection knows what to cut
+        self._sizes.forget()
         if not session.confirmed and seconds < _STEADY_SECONDS:
             self._fail(outage)
         self._reminder.forget()
@@ -180,6 +232,7 @@ class Publisher:
 
     def _note(self, outage: Outage) -> None:
         self._outage = outage
+        self.circuit.failed(outage.sentence)
         if self._reminder.is_due(outage):
             tell = log.error if outage.lasting else log.warning
             tell("broker_unreachable", where=str(self._config.endpoint), reason=outage.sentence, note=PROMISE)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 from tenacity import (
@@ -27,9 +27,13 @@ from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import OutboxMessage
 from file_watcher.publishing.dispatch import Dispatch, Outbox, RelayConfig, Settled
 from file_watcher.publishing.lane import Lane
+from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
+
+_LONGEST_RETRY: Final = 2.0
+"""Short, for it is the database's circuit breaker that spares a server that is away."""
 
 
 class _Word(NamedTuple):
@@ -73,6 +77,7 @@ class Relay:
         self._progress = threading.Condition()
         self._marked_batches = 0
         self._unrouted_keys: set[str] = set()
+        self._pulse = Pulse("fw-relay")
 
     # -- lifecycle -------------------------------------------------------------------------------
 
@@ -89,6 +94,10 @@ class Relay:
     def join(self, deadline: Deadline) -> bool:
         """Wait for the flush and the thread's end; False where it still ran at the deadline."""
         return join_all(self._threads, deadline)
+
+    def progress(self) -> Progress:
+        """How far the thread is. Each try is a step, also while the database or the broker is away."""
+        return self._pulse.look()
 
     # -- words from other threads ----------------------------------------------------------------
 
@@ -115,7 +124,8 @@ class Relay:
         self._leave_word(_LOST)
 
     def wait_until_published(self, sequence: int, timeout: float) -> bool:
-        """Block until no message up to this sequence is unpublished; False after `timeout` seconds.
+        """Block until what was recorded up to this sequence is published, be it merged into a later message;
+        False after `timeout` seconds.
 
         Asks the outbox on the caller's thread, so errors.CatalogUnavailable may be raised.
         """
@@ -123,7 +133,8 @@ class Relay:
         while True:
             seen = self._marked_batches
             oldest = self._outbox.pending(0, 1)
-            if not oldest or oldest[0].sequence > sequence:
+            # Asked after the look at what waits: a message is noted as merged before it is taken away.
+            if not oldest or oldest[0].sequence > self._outbox.carrier_of(sequence):
                 return True
             # At most a second, since a message may also leave the outbox in another way (pruned, merged).
             wait = min(deadline.remaining(), 1.0)
@@ -138,7 +149,7 @@ class Relay:
     def _run(self) -> None:
         retrying = Retrying(
             retry=retry_if_exception_type(CatalogUnavailable),
-            wait=wait_random_exponential(multiplier=0.1, max=10.0, min=0.05),
+            wait=wait_random_exponential(multiplier=0.1, max=_LONGEST_RETRY, min=0.05),
             stop=stop_when_event_set(self._closing),
             sleep=sleep_using_event(self._closing),
             before_sleep=self._note_outage,
@@ -146,6 +157,7 @@ class Relay:
         )
         while not self._closing.is_set():
             retrying(self._step)
+            self._pulse.rest()
             self._wait(self._dispatch.wait_seconds(time.monotonic()))
         self._flush(retrying)
 
@@ -156,6 +168,7 @@ class Relay:
 
     def _step(self) -> None:
         """Take what was said, record what was confirmed, submit what may go. Raises CatalogUnavailable."""
+        self._pulse.at("reads and marks the outbox")
         self._read_mailbox()
         self._record(force=False)
         if not self._closing.is_set():

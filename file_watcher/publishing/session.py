@@ -22,6 +22,7 @@ from file_watcher.publishing.broker import BrokerConfig, declaration
 from file_watcher.publishing.lane import Listener
 from file_watcher.publishing.message import properties
 from file_watcher.publishing.outage import ConfirmsOverdue
+from file_watcher.publishing.size import SizeLimit
 from file_watcher.publishing.window import Window
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,8 @@ _CLOSE_SECONDS: Final = 1.0
 """How long an orderly close may take before the transport is cut; a blocked broker never answers it."""
 _NACK_FIRST, _NACK_CAP = 0.1, 5.0
 """Seconds before refused messages are published again, doubled while nothing is accepted."""
+_REMIND_SECONDS: Final = 60.0
+"""Between two lines about refused messages: a queue that stays full refuses some all the time."""
 _CHECK_SECONDS: Final = 1.0
 
 P = ParamSpec("P")
@@ -54,14 +57,26 @@ def _guarded(method: Callable[Concatenate[Session, P], None]) -> Callable[Concat
 class Session:
     """One attempt at one address: connects, declares, publishes, and says how it ended."""
 
-    def __init__(self, config: BrokerConfig, instance_id: str, listener: Listener, parameters: Any) -> None:
+    def __init__(
+        self,
+        config: BrokerConfig,
+        instance_id: str,
+        listener: Listener,
+        parameters: Any,
+        sizes: SizeLimit,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`beat` is called once the connection is usable, and each second as long as it is."""
+        self._beat = beat
         self._config = config
+        self._sizes = sizes
         self._instance_id = instance_id
         self._listener = listener
         self._parameters = parameters
         self._inbox: deque[OutboxMessage] = deque()
         self._refused: deque[OutboxMessage] = deque()
         self._nack_seconds = _NACK_FIRST
+        self._refusal_told_at = float("-inf")
         self._pump_is_due = False
         self._window = Window()
         self._loop: Any = None
@@ -86,6 +101,11 @@ class Session:
     def unconfirmed(self) -> int:
         """How many messages were submitted and are neither confirmed nor returned."""
         return len(self._inbox) + len(self._refused) + len(self._window)
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the broker has refused everything for about 6 s (a queue that rejects what it cannot hold)."""
+        return self._nack_seconds >= _NACK_CAP
 
     def submit(self, messages: Sequence[OutboxMessage]) -> None:
         """See `Lane.submit`. Wakes the loop once for a burst of calls."""
@@ -198,6 +218,7 @@ class Session:
         self.ready = True
         self._patient_since = time.monotonic()
         self._loop.call_later(_CHECK_SECONDS, self._check_age)
+        self._beat()
         self._listener.on_ready(self)
 
     @_guarded
@@ -229,13 +250,17 @@ class Session:
             self._loop.add_callback_threadsafe(self._pump)
 
     def _publish(self, message: OutboxMessage) -> None:
+        body = self._sizes.fit(message)
+        if body is None:
+            self._listener.on_unrouted([message])  # it would close the channel again, and hold up all others
+            return
         exchange, key = self._config.exchange, message.routing_key
         if message.queue is not None:
             exchange, key = "", message.queue  # the default exchange routes by the queue's name
         self._channel.basic_publish(
             exchange,
             key,
-            message.body,
+            body,
             properties(message, self._instance_id),
             mandatory=True,
         )
@@ -266,9 +291,16 @@ class Session:
             return
         if not self._refused:
             self._loop.call_later(self._nack_seconds, self._publish_refused)
-            log.warning("publish_refused", where=self.where, again_in_seconds=self._nack_seconds)
+            self._tell_refused(len(refused))
             self._nack_seconds = min(_NACK_CAP, 2 * self._nack_seconds)
         self._refused.extend(refused)
+
+    def _tell_refused(self, count: int) -> None:
+        now = time.monotonic()
+        if now - self._refusal_told_at >= _REMIND_SECONDS:
+            self._refusal_told_at = now
+            note = "they are published again until it takes them; a queue that is full must be drained"
+            log.warning("publish_refused", where=self.where, count=count, note=note)
 
     @_guarded
     def _publish_refused(self) -> None:
@@ -279,6 +311,7 @@ class Session:
     @_guarded
     def _check_age(self) -> None:
         """Give up a connection that takes messages and confirms none, unless the broker said why."""
+        self._beat()
         oldest = self._window.oldest()
         if oldest is not None and self.blocked_reason is None:
             waited = time.monotonic() - max(oldest, self._patient_since)

@@ -17,15 +17,9 @@ AMQP_PORT: Final = 5672
 AMQPS_PORT: Final = 5671
 """Both as registered with IANA, and RabbitMQ's defaults."""
 
-_BROKER_QUERY: Final = {
-    "blocked_connection_timeout": (1, 86_400),
-    "connection_attempts": (1, 1_000),
-    "heartbeat": (0, 65_535),
-    "retry_delay": (0, 86_400),
-    "socket_timeout": (1, 86_400),
-    "stack_timeout": (1, 86_400),
-}
-"""The query parameters of a broker URL that the client library understands as whole numbers, with limits."""
+_BROKER_QUERY: Final = {"heartbeat": (0, 65_535)}
+"""The query parameters of a broker URL that have an effect, with limits. The client library knows more of
+them, for timeouts and attempts; those are taken care of here, so an operator's value would do nothing."""
 _POSTGRESQL: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"})
 _SQLITE: Final = frozenset({"sqlite", "sqlite+pysqlite"})
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x20\x7f]")
@@ -184,7 +178,7 @@ def _broker_query(query: str) -> tuple[tuple[str, str], ...]:
         low, high = _BROKER_QUERY.get(name, (1, 0))
         if not re.fullmatch(r"\d{1,6}", value, re.ASCII) or not low <= int(value) <= high:
             raise ValueError(
-                f"after the ? only these may stand, as whole numbers: {', '.join(_BROKER_QUERY)}"
+                "after the ? only heartbeat=SECONDS may stand; time-outs and attempts need no setting"
             )
     return pairs
 

@@ -7,96 +7,70 @@ A path is *waiting* until it has been quiet for the window, then *in flight* (a 
 have it) until `done` or `again`. There is never more than one ticket in flight for a path: hints that
 come meanwhile make the path wait once more. *Background* paths wait too, but are not dirty: what they
 were is told already, and they are looked at only to make sure (a file that stays open, a carried hash).
+
+Memory is bounded whatever comes. Where too many paths wait, as while the database is away, they are
+*folded*: the folder waits in their place, and a scan of it finds what has changed below. Nothing is lost by
+that: the folder keeps the time of the earliest hint, a name that was closed after writing is still owed its
+reading (`watching.owed`), and what the kernel said of moves is only evidence, which the inode gives too.
+Of background looks, those that find no room are left to a sweep: the catalog's rows say what is doubtful.
 """
 
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from collections import deque
+from typing import Final
 
 from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket
+from file_watcher.watching.dirty import DebounceBounds, DirtyPaths
+from file_watcher.watching.entry import NOBODY, Entry, stronger
 
-_NOBODY: frozenset[bytes] = frozenset()
-_BACKGROUND_AT_ONCE = 2
-"""Background looks handed out together; more would let them hold up fresh changes."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    """The mutable state of one path."""
-
-    path: bytes
-    library: Library
-    source: Source
-    noticed: float
-    changed_ns: int
-    waited_since: float
-    still_since: float
-    due: float
-    is_folder: bool = False
-    closed: bool = False
-    must_hash: bool = False
-    moved_from: frozenset[bytes] = _NOBODY
-    last_stat: FileStat | None = None
-    told_growing: float | None = None
-    in_flight: bool = False
-    hinted_again: float | None = None
-    """When the first of the hints was noticed that came while in flight."""
-    background: bool = False
-
-    def take(self) -> Ticket:
-        """Hand out what is known; what the next hints tell is gathered anew."""
-        ticket = Ticket(
-            self.path,
-            self.library,
-            self.is_folder,
-            self.closed,
-            self.must_hash,
-            self.moved_from,
-            self.source,
-            self.noticed,
-            self.changed_ns,
-            self.waited_since,
-            self.last_stat,
-            self.still_since,
-            self.told_growing,
-        )
-        self.is_folder = self.closed = self.must_hash = False
-        self.moved_from = _NOBODY
-        self.source = Source.RECHECK
-        return ticket
-
-    def put_back(self, ticket: Ticket) -> None:
-        """The ticket was not decided: what it told still holds."""
-        self.is_folder |= ticket.is_folder
-        self.closed |= ticket.closed
-        self.must_hash |= ticket.must_hash
-        self.moved_from |= ticket.moved_from
-        self.source = _stronger(self.source, ticket.source)
-
-    def keeps_waiting(self, since: float) -> bool:
-        """Whether looks at the file since then have found that somebody still writes."""
-        return self.last_stat is not None and not self.in_flight and self.waited_since < since
+_BACKGROUND_AT_ONCE: Final = 2
+_BACKGROUND_IN_FLIGHT: Final = 16
+"""Background looks handed out together, and not yet decided; more would let them hold up fresh changes."""
 
 
 class Debouncer:
     """Trailing-edge debounce per path. `window` is in seconds."""
 
-    def __init__(self, window: float, longest: float = 30.0) -> None:
+    def __init__(self, window: float, longest: float = 30.0, bounds: DebounceBounds | None = None) -> None:
         """`longest`: seconds after which a path is looked at although hints keep coming."""
         self._window = window
         self._longest = longest
-        self._dirty: dict[bytes, _Entry] = {}
-        self._background: dict[bytes, _Entry] = {}
+        self._bounds = bounds or DebounceBounds()
+        self._dirty = DirtyPaths(self._bounds, window)
+        self._background: dict[bytes, Entry] = {}
+        self._background_in_flight: set[bytes] = set()
         self._waiting: list[tuple[float, int, bytes]] = []
         self._resting: list[tuple[float, int, bytes]] = []
         self._pushed = 0
+        self._folders_in_flight = 0
+        self._parked: deque[bytes] = deque()
+        """Folders that are due, but that nobody could scan yet."""
+        self._unrested: set[Library] = set()
         self.suppressed = 0
         """Hints that fell into an open window, since the start."""
 
     def __len__(self) -> int:
         """How many paths are dirty: waiting or in flight. Background paths do not count."""
         return len(self._dirty)
+
+    @property
+    def folded(self) -> int:
+        """Dirty paths that were folded into their folder, since the start."""
+        return self._dirty.folded
+
+    def files(self) -> int:
+        """How many of the dirty paths are no folders."""
+        return self._dirty.files()
+
+    def background_room(self) -> int:
+        """How many more paths may rest in the background."""
+        return max(0, self._bounds.background - len(self._background))
+
+    def may_sweep(self) -> bool:
+        """Whether so much room is in the background that a sweep is worth its walk."""
+        return len(self._background) <= self._bounds.background // 2
 
     def hint(
         self,
@@ -109,33 +83,44 @@ class Debouncer:
         must_hash: bool = False,
         background: bool = False,
         noticed: float | None = None,
-        moved_from: frozenset[bytes] = _NOBODY,
+        moved_from: frozenset[bytes] = NOBODY,
     ) -> None:
         """Mark a path dirty. A kernel's hint starts its window anew; others are due after `delay` seconds.
 
         `background` only makes sure of what is told already. `noticed` dates the hint back where it
         stands for an earlier one, and `moved_from` adds to what the hint itself names.
         """
+        noticed = now if noticed is None else noticed
+        if background:
+            self._rest(hint, library, now, now_ns, now + delay, must_hash=must_hash)
+            return
         entry = self._dirty.get(hint.path)
-        if entry is not None:
+        if entry is None and (folder := self._dirty.folder_of(hint.path, library)) is not None:
             self.suppressed += 1
-            self._date_back(entry, now if noticed is None else noticed)
-            self._postpone(entry, hint.source, now, delay)
+            self._dirty.fold_hint(folder, hint, noticed, must_hash=must_hash)
+            return
+        if entry is None:
+            entry = self._open(hint, library, now, now_ns, delay)
+            self._dirty.date_back(entry, noticed)
         else:
-            entry = self._open(hint, library, now, now_ns, delay, background)
-            self._date_back(entry, now if noticed is None else noticed)
+            self.suppressed += 1
+            self._dirty.date_back(entry, noticed)
+            self._postpone(entry, hint, now, delay)
         self._merge(entry, hint, moved_from)
         entry.must_hash |= must_hash
+        if self._dirty.is_crowded():
+            self._fold(now)
 
     def due(self, now: float, limit: int) -> list[Ticket]:
         """Take up to `limit` tickets whose time has come; they are in flight until `done` or `again`."""
-        return self._pop(self._waiting, now, limit) or self._pop(
-            self._resting, now, min(limit, _BACKGROUND_AT_ONCE)
-        )
+        room = _BACKGROUND_IN_FLIGHT - len(self._background_in_flight)
+        return self._pop_due(now, limit) or self._pop_rested(now, min(limit, room, _BACKGROUND_AT_ONCE))
 
     def next_due(self) -> float | None:
         """Monotonic time at which `due` may have something, None while nothing waits."""
-        return min((heap[0][0] for heap in (self._waiting, self._resting) if heap), default=None)
+        is_full = len(self._background_in_flight) >= _BACKGROUND_IN_FLIGHT
+        heaps = (self._waiting,) if is_full else (self._waiting, self._resting)
+        return min((heap[0][0] for heap in heaps if heap), default=None)
 
     def done(
         self, ticket: Ticket, now: float, *, look_again_after: float | None = None, growing: bool = False
@@ -145,23 +130,29 @@ class Debouncer:
         `look_again_after` keeps an eye on it in the background: it is looked at after so many seconds.
         """
         entry = self._dirty.pop(ticket.path)
-        entry.in_flight = False
+        self._land(entry, ticket, now)
+        if not entry.is_folder:
+            self._dirty.leave(entry.path)
+        later, entry.look_later = entry.look_later, None
         if growing:
             entry.told_growing = now
+        if look_again_after is not None:
+            later = now + look_again_after if later is None else min(later, now + look_again_after)
         if entry.hinted_again is not None:
             entry.noticed, entry.hinted_again = entry.hinted_again, None
             entry.waited_since = now
-            self._dirty[entry.path] = entry
+            self._dirty.add(entry)
             self._push(entry, max(entry.due, now))
-        elif look_again_after is not None:
+        elif later is not None:
             entry.background = True
             self._background[entry.path] = entry
-            self._push(entry, now + look_again_after)
+            self._push(entry, later)
 
     def again(self, ticket: Ticket, now: float, stat: FileStat | None, after: float) -> None:
         """The path was not ready to be decided: look once more after so many seconds."""
-        entry = self._dirty[ticket.path]
-        entry.in_flight = False
+        entry = self._dirty.get(ticket.path)
+        assert entry is not None
+        self._land(entry, ticket, now)
         entry.put_back(ticket)
         if stat is not None and not _still(entry.last_stat, stat):
             entry.last_stat, entry.still_since = stat, now
@@ -169,47 +160,84 @@ class Debouncer:
         entry.hinted_again = None
         self._push(entry, due)
 
+    # -- what is undecided ---------------------------------------------------------------------------
+
     def oldest_noticed(self) -> float | None:
         """Monotonic time of the hint that waits longest for its decision; None when nothing is dirty."""
-        return min((entry.noticed for entry in self._dirty.values()), default=None)
+        return self._dirty.oldest(float("-inf"))
 
-    def undecided(self, noticed_before: float, waited_at_most: float, now: float) -> bool:
-        """Whether a hint from before that time is undecided, leaving out files that keep us waiting.
+    def oldest_undecided(self, waited_at_most: float, now: float) -> float | None:
+        """Monotonic time of the oldest hint that is undecided, leaving out files that keep us waiting.
 
         Left out are files that were looked at, found open or growing, and put off for more than
         `waited_at_most` seconds. What waits for its turn, or is being read, is never left out.
         """
-        return any(
-            entry.noticed <= noticed_before and not entry.keeps_waiting(now - waited_at_most)
-            for entry in self._dirty.values()
-        )
+        return self._dirty.oldest(now - waited_at_most)
 
-    def _open(
-        self, hint: Hint, library: Library, now: float, now_ns: int, delay: float, background: bool
-    ) -> _Entry:
-        due = now + (self._window if hint.source is Source.KERNEL else delay)
+    def undecided(self, noticed_before: float, waited_at_most: float, now: float) -> bool:
+        """Whether a hint from before that time is undecided; see `oldest_undecided`."""
+        oldest = self.oldest_undecided(waited_at_most, now)
+        return oldest is not None and oldest <= noticed_before
+
+    # -- folding -------------------------------------------------------------------------------------
+
+    def is_folded(self, folder: bytes) -> bool:
+        """Whether the dirty folder stands for paths below it."""
+        return self._dirty.is_folded(folder)
+
+    def may_owe_reading(self, path: bytes) -> bool:
+        """Whether the content is to be read, whatever the stat says: its hint may have been folded."""
+        return self._dirty.may_owe_reading(path)
+
+    def take_unrested(self) -> set[Library]:
+        """Libraries of which background looks found no room since the last call."""
+        unrested, self._unrested = self._unrested, set()
+        return unrested
+
+    def _fold(self, now: float) -> None:
+        waiting = self._dirty.fold(now)
+        self._waiting = [(entry.due, order, entry.path) for order, entry in enumerate(waiting)]
+        heapq.heapify(self._waiting)
+        self._parked.clear()
+
+    # -- one path ------------------------------------------------------------------------------------
+
+    def _open(self, hint: Hint, library: Library, now: float, now_ns: int, delay: float) -> Entry:
+        due = now + (self._window if _opens_window(hint) else delay)
         entry = self._background.pop(hint.path, None)
         if entry is None:
-            entry = _Entry(hint.path, library, hint.source, now, now_ns, now, now, due)
-        elif background:
-            due = min(due, entry.due)
-        entry.library, entry.source, entry.background = library, hint.source, background
+            entry = Entry(hint.path, library, hint.source, now, now_ns, now, now, due)
+        entry.library, entry.source, entry.background = library, hint.source, False
         entry.noticed, entry.changed_ns, entry.waited_since = now, now_ns, now
-        (self._background if background else self._dirty)[entry.path] = entry
+        self._dirty.add(entry)
         self._push(entry, due)
         return entry
 
-    def _date_back(self, entry: _Entry, noticed: float) -> None:
-        if entry.in_flight:
-            entry.hinted_again = noticed if entry.hinted_again is None else min(entry.hinted_again, noticed)
+    def _rest(
+        self, hint: Hint, library: Library, now: float, now_ns: int, due: float, *, must_hash: bool
+    ) -> None:
+        """Look at the path in the background. A dirty one is looked at anyway; that is never put off."""
+        entry = self._dirty.get(hint.path)
+        if entry is not None:
+            if entry.in_flight:
+                entry.look_later = due if entry.look_later is None else min(entry.look_later, due)
+        elif (entry := self._background.get(hint.path)) is not None:
+            if due < entry.due:
+                self._push(entry, due)
+        elif self.background_room():
+            entry = Entry(hint.path, library, hint.source, now, now_ns, now, now, due, background=True)
+            self._background[entry.path] = entry
+            self._push(entry, due)
         else:
-            entry.noticed = min(entry.noticed, noticed)
+            self._unrested.add(library)
+            return
+        entry.must_hash |= must_hash
 
-    def _postpone(self, entry: _Entry, source: Source, now: float, delay: float) -> None:
+    def _postpone(self, entry: Entry, hint: Hint, now: float, delay: float) -> None:
         """Move the due time of a path that is dirty already: a kernel's hint opens a new window."""
         window_is_open = entry.source is Source.KERNEL
-        entry.source = _stronger(entry.source, source)
-        if source is Source.KERNEL:
+        entry.source = stronger(entry.source, hint.source)
+        if _opens_window(hint):
             due = now + self._window
             if not entry.in_flight:
                 due = min(due, max(now, entry.waited_since + self._longest))
@@ -218,12 +246,13 @@ class Debouncer:
         else:
             due = now + delay
         if entry.in_flight or due >= entry.due:
-            entry.due = due if source is Source.KERNEL else max(entry.due, due)
+            entry.due = due if _opens_window(hint) else max(entry.due, due)
         else:
             self._push(entry, due)
 
-    def _merge(self, entry: _Entry, hint: Hint, moved_from: frozenset[bytes]) -> None:
-        entry.is_folder |= hint.is_folder
+    def _merge(self, entry: Entry, hint: Hint, moved_from: frozenset[bytes]) -> None:
+        if hint.is_folder:
+            self._dirty.mark_folder(entry)
         entry.closed |= hint.kind is HintKind.CLOSED
         entry.moved_from |= moved_from
         if hint.moved_from is not None:
@@ -231,41 +260,71 @@ class Debouncer:
             if origin := self._dirty.get(hint.moved_from):
                 entry.moved_from |= origin.moved_from
                 entry.closed |= origin.closed
+        # A reading that was owed under the name before is owed under this one.
+        entry.must_hash |= any(self._dirty.owes_reading(path) for path in entry.moved_from)
 
-    def _push(self, entry: _Entry, due: float) -> None:
+    # -- whose turn it is ----------------------------------------------------------------------------
+
+    def _push(self, entry: Entry, due: float) -> None:
         entry.due = due
         self._pushed += 1
         heapq.heappush(self._resting if entry.background else self._waiting, (due, self._pushed, entry.path))
 
-    def _pop(self, heap: list[tuple[float, int, bytes]], now: float, limit: int) -> list[Ticket]:
-        """Pop what is due. An item whose path moved on (later, in flight, other lane) is dropped or put back."""
-        background = heap is self._resting
-        paths = self._background if background else self._dirty
+    def _pop_due(self, now: float, limit: int) -> list[Ticket]:
         tickets: list[Ticket] = []
-        while heap and heap[0][0] <= now and len(tickets) < limit:
-            entry = paths.get(heapq.heappop(heap)[2])
-            if entry is None or entry.in_flight:
-                continue
-            if entry.due > now:
-                self._push(entry, entry.due)
-                continue
-            if background:
-                self._wake(entry, now)
-            entry.in_flight = True
-            tickets.append(entry.take())
+        while len(tickets) < limit and (entry := self._pop(self._waiting, self._dirty, now)) is not None:
+            if entry.is_folder and self._folders_in_flight >= self._bounds.folders:
+                self._parked.append(entry.path)
+            else:
+                tickets.append(self._take(entry))
         return tickets
 
-    def _wake(self, entry: _Entry, now: float) -> None:
-        del self._background[entry.path]
-        self._dirty[entry.path] = entry
-        entry.background = False
-        entry.source = Source.RECHECK
-        entry.noticed = entry.waited_since = now
+    def _pop_rested(self, now: float, limit: int) -> list[Ticket]:
+        tickets: list[Ticket] = []
+        while len(tickets) < limit and (entry := self._pop(self._resting, self._background, now)) is not None:
+            del self._background[entry.path]
+            entry.background = False
+            entry.source = Source.RECHECK
+            entry.noticed = entry.waited_since = now
+            self._dirty.add(entry)
+            self._background_in_flight.add(entry.path)
+            tickets.append(self._take(entry))
+        return tickets
+
+    def _pop(
+        self, heap: list[tuple[float, int, bytes]], entries: DirtyPaths | dict[bytes, Entry], now: float
+    ) -> Entry | None:
+        """The next one that is due. An item whose path moved on (later, in flight, other lane) is dropped or put back."""
+        while heap and heap[0][0] <= now:
+            entry = entries.get(heapq.heappop(heap)[2])
+            if entry is None or entry.in_flight:
+                continue
+            if entry.due <= now:
+                return entry
+            self._push(entry, entry.due)
+        return None
+
+    def _take(self, entry: Entry) -> Ticket:
+        self._dirty.in_flight += 1
+        self._folders_in_flight += entry.is_folder
+        return entry.take()
+
+    def _land(self, entry: Entry, ticket: Ticket, now: float) -> None:
+        """The ticket is no longer in flight; a folder that waited for its place has its turn."""
+        entry.in_flight = False
+        self._dirty.in_flight -= 1
+        self._background_in_flight.discard(entry.path)
+        self._folders_in_flight -= ticket.is_folder
+        while self._parked and self._folders_in_flight < self._bounds.folders:
+            parked = self._dirty.get(self._parked.popleft())
+            if parked is not None and not parked.in_flight:
+                self._push(parked, max(parked.due, now))
+                break
 
 
-def _stronger(one: Source, other: Source) -> Source:
-    """The source that tells more: the kernel's word, then a scan's finding, then our own wish to make sure."""
-    return min(one, other, key=list(Source).index)
+def _opens_window(hint: Hint) -> bool:
+    """Whether the kernel has just told of it; not so where a scan hints in the kernel's name."""
+    return hint.source is Source.KERNEL and hint.kind is not HintKind.SCANNED
 
 
 def _still(before: FileStat | None, now: FileStat) -> bool:

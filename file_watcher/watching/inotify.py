@@ -32,6 +32,7 @@ from watchdog.observers.inotify_move_event_grouper import GroupedInotifyEvent, P
 
 from file_watcher.watching.canary import Canary
 from file_watcher.watching.inotify_tree import Reader, WatchTree
+from file_watcher.watching.limits import WatchBudget
 from file_watcher.watching.trouble import ReportTrouble, report_death
 
 
@@ -63,7 +64,9 @@ class InotifyEngine:
         *,
         recursive: bool,
         wants_folder: Callable[[bytes], bool],
+        budget: WatchBudget,
     ) -> None:
+        self._budget = budget
         self._root = root
         self._canary = Canary()
         self._handler = _MarkTaker(handler, self._canary)
@@ -79,7 +82,10 @@ class InotifyEngine:
         self._reader.start()
         try:
             self._observer = Dispatcher(
-                self._report, inotify_fd=self._reader, wants_folder=self._wants_folder
+                self._report,
+                inotify_fd=self._reader,
+                wants_folder=self._wants_folder,
+                budget=self._budget,
             )
             self._observer.schedule(
                 self._handler,
@@ -101,6 +107,8 @@ class InotifyEngine:
         if self._reader is not None:
             self._reader.stop()
             self._reader.join()
+            if self._reader.tree is not None:
+                self._reader.tree.release()
 
     def drain(self, timeout: float) -> bool:
         """See `LibraryWatch.drain`. Raises OSError where the kernel refuses the canary."""
@@ -117,6 +125,11 @@ class InotifyEngine:
         """How many folders are watched."""
         tree = self._reader.tree if self._reader is not None else None
         return 0 if tree is None else tree.watch_count()
+
+    def watch_more(self) -> None:
+        """Try once more to watch what could not be."""
+        if self._reader is not None and self._reader.tree is not None:
+            self._reader.tree.watch_more()
 
     def unwatched(self) -> list[tuple[bytes, int]]:
         """The folders that could not be watched, each with its errno."""
@@ -143,10 +156,16 @@ class Emitter(InotifyEmitter):
     """Takes what the reader queued, moves paired by their cookie, and makes events of it."""
 
     def __init__(
-        self, *args: Any, report: ReportTrouble, wants_folder: Callable[[bytes], bool], **kwargs: Any
+        self,
+        *args: Any,
+        report: ReportTrouble,
+        wants_folder: Callable[[bytes], bool],
+        budget: WatchBudget,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.name = "fw-watch-emitter"
+        self._budget = budget
         self._report = report
         self._wants_folder = wants_folder
         self._tree: WatchTree | None = None
@@ -161,6 +180,7 @@ class Emitter(InotifyEmitter):
             recursive=self.watch.is_recursive,
             wants_folder=self._wants_folder,
             report=self._report,
+            budget=self._budget,
         )
         self._inotify_fd.tree = self._tree
 

@@ -34,7 +34,7 @@ from watchdog.observers.inotify_move_event_grouper import PathedInotifyEvent
 
 from file_watcher.model import display
 from file_watcher.watching.canary import Canary
-from file_watcher.watching.limits import explain_watch_error
+from file_watcher.watching.limits import NO_ROOM, WatchBudget, explain_watch_error
 from file_watcher.watching.moves import MovePairs
 from file_watcher.watching.trouble import ReportTrouble, Trouble, TroubleKind, report_death
 
@@ -135,8 +135,10 @@ class WatchTree(InotifyWatchGroup):
         recursive: bool,
         wants_folder: Callable[[bytes], bool],
         report: ReportTrouble,
+        budget: WatchBudget,
     ) -> None:
         self._wants_folder = wants_folder
+        self._budget = budget
         self._report = report
         self._unwatched: dict[bytes, int] = {}
         self._told: set[int] = set()
@@ -146,6 +148,7 @@ class WatchTree(InotifyWatchGroup):
     def __post_init__(self) -> None:
         """Called by watchdog at the end of __init__: this is where the watches are added."""
         self._move_event_grouper = MovePairs()
+        self._budget.join(self.watch_count)
         super().__post_init__()
 
     def watch_count(self) -> int:
@@ -155,6 +158,20 @@ class WatchTree(InotifyWatchGroup):
     def unwatched(self) -> list[tuple[bytes, int]]:
         """The folders that could not be watched, each with its errno. Takes no lock: `report` may ask."""
         return list(self._unwatched.items())
+
+    def watch_more(self) -> None:
+        """Try once more to watch the folders that could not be; ends early where no watch is free."""
+        is_full = False
+        with self._lock:
+            for folder, number in self.unwatched():
+                if is_full and number in NO_ROOM:
+                    continue
+                self._add_all_callbacks(folder)
+                is_full = is_full or self._unwatched.get(folder) in NO_ROOM
+
+    def release(self) -> None:
+        """The watches are gone, with the reader: others may have as many."""
+        self._budget.leave(self.watch_count)
 
     def path_of(self, descriptor: WatchDescriptor) -> bytes | None:
         """The folder that a watch stands for."""
@@ -201,6 +218,8 @@ class WatchTree(InotifyWatchGroup):
 
     def _watch(self, folder: bytes) -> bool:
         try:
+            if folder not in self._active_callbacks_by_path:
+                self._budget.require_one(folder)
             descriptor = self._inotify_fd.add_callback(folder, self.event_mask, self._callback, self._id)
         except OSError as exc:
             if folder == self.path:
@@ -232,6 +251,7 @@ class WatchTree(InotifyWatchGroup):
 
     def _note_unwatched(self, folder: bytes, error: OSError) -> None:
         if error.errno in _VANISHED:
+            self._unwatched.pop(folder, None)
             return
         number = error.errno or 0
         self._unwatched[folder] = number

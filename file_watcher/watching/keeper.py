@@ -21,8 +21,10 @@ import structlog
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Health, Hint, Library, Source
+from file_watcher.pulse import Progress, Pulse
 from file_watcher.watching.doubt import Suspension, loss_doubt
 from file_watcher.watching.filters import PathFilter
+from file_watcher.watching.limits import WatchBudget
 from file_watcher.watching.lookout import Lookout, LookoutConfig
 from file_watcher.watching.memory import LossGuard, Memory
 from file_watcher.watching.post import Post, PostConfig
@@ -34,11 +36,15 @@ from file_watcher.watching.sight import Eyes
 log = structlog.get_logger(__name__)
 
 _TICK_SECONDS: Final = 1.0
+_PATIENCE: Final = 15.0
+"""Putting up a watch is one step, and reads every folder of a library: on a cold disk many minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeeperConfig:
-    """Seconds between rescans and polls; the loss guard's share (0..1) and number of files, None: off."""
+    """Seconds between rescans and polls; the loss guard's share (0..1) and number of files, None: off;
+    how many folders may be watched in all, None: as many as the kernel grants.
+    """
 
     rescan_interval: float = 3600.0
     poll_interval: float = 30.0
@@ -46,6 +52,7 @@ class KeeperConfig:
     recursive: bool = True
     follow_symlinks: bool = False
     loss_guard: tuple[float, int] | None = (0.5, 100)
+    max_watches: int | None = None
 
 
 class LibraryKeeper:
@@ -72,11 +79,13 @@ class LibraryKeeper:
         self._is_database_away = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._pulse = Pulse("fw-keeper", _PATIENCE)
         self._scanned = threading.Condition()
         post_config = PostConfig(
             config.rescan_interval, config.poll_interval, config.follow_symlinks, self._guard
         )
         lookout_config = LookoutConfig(config.observer, config.recursive)
+        self._budget = WatchBudget(config.max_watches)
         self._posts = {
             library.id: self._post(post_config, lookout_config, library, path_filter, observe)
             for library, path_filter in libraries
@@ -98,6 +107,7 @@ class LibraryKeeper:
         """Wait for the thread and the watches."""
         ended = join_all([self._thread] if self._thread else [], deadline)
         joined = [post.lookout.join(deadline) for post in self._posts.values()]
+        self._eyes.close()
         return ended and all(joined)
 
     # -- asked from other threads --------------------------------------------------------------------
@@ -175,7 +185,7 @@ class LibraryKeeper:
         lookouts = [post.lookout for post in self._posts.values()]
         return {
             "active": sum(each.watch_count() for each in lookouts),
-            "polled": sum((each.polled is not None) + len(each.unwatched()) for each in lookouts),
+            "polled": sum(each.polled_count() for each in lookouts),
             "added": sum(each.added for each in lookouts),
             "removed": sum(each.removed for each in lookouts),
         }
@@ -188,6 +198,10 @@ class LibraryKeeper:
         detail = "; ".join(troubles) or f"{len(posts)} libraries are watched and were scanned."
         return Health("libraries", ok=not troubles, detail=detail, facts=facts)
 
+    def progress(self) -> Progress:
+        """How far the thread is: each library verified or watched anew is a step."""
+        return self._pulse.look()
+
     # -- the keeper's thread -------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -196,10 +210,12 @@ class LibraryKeeper:
             work: list[Callable[[], None]] = [partial(self._step, post) for post in self._posts.values()]
             problems = [problem for each in (*work, self._record_all) if (problem := _problem_of(each))]
             self._note_database(problems[0] if problems else None)
+            self._pulse.at("carries out what it was told")
             self._obey(_TICK_SECONDS)
 
     def _step(self, post: Post) -> None:
         if not self._stop.is_set():
+            self._pulse.at("verifies and watches", post.library.root)
             post.step(time.monotonic())
 
     def _obey(self, seconds: float) -> None:
@@ -233,7 +249,14 @@ class LibraryKeeper:
         path_filter: PathFilter,
         observe: Callable[[Hint, Library], None],
     ) -> Post:
-        lookout = Lookout(lookout_config, library, path_filter, observe, lambda: self._orders.put(_wake_up))
+        lookout = Lookout(
+            lookout_config,
+            library,
+            path_filter,
+            observe,
+            lambda: self._orders.put(_wake_up),
+            self._budget,
+        )
         return Post(
             post_config,
             library,

@@ -7,21 +7,28 @@ may be asked from others.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from file_watcher.errors import RetryableError
 from file_watcher.lifecycle import Deadline
-from file_watcher.model import Hint, Library
+from file_watcher.model import Hint, Library, display
 from file_watcher.watching.filters import PathFilter
+from file_watcher.watching.limits import NO_ROOM, WatchBudget, explain_watch_error
 from file_watcher.watching.mounts import MountTable, needs_polling
 from file_watcher.watching.observer import LibraryWatch
 from file_watcher.watching.trouble import Trouble
 
 log = structlog.get_logger(__name__)
+
+
+_LETTING_GO_SECONDS: Final = 2.0
+"""A watch ends within half a second (see `inotify`); one that hangs is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Lookout:
         path_filter: PathFilter,
         observe: Callable[[Hint, Library], None],
         on_trouble: Callable[[], None],
+        budget: WatchBudget | None = None,
     ) -> None:
         """`observe` takes the hints and `on_trouble` learns that some were lost, both on the watch's threads."""
         self._config = config
@@ -49,12 +57,15 @@ class Lookout:
         self._path_filter = path_filter
         self._observe = observe
         self._on_trouble = on_trouble
+        self._budget = budget or WatchBudget()
         self._watch: LibraryWatch | None = None
         self._retired: list[LibraryWatch] = []
         self._lost_hints = threading.Event()
         self._closing = False
         self.polled: str | None = None
         """Why the library is polled, None where the kernel watches it."""
+        self._polled_mounts: dict[bytes, str] = {}
+        """Disks below the root that the kernel does not tell all of, with their filesystem types."""
         self._told: str | None = None
         self.can_try_again = False
         """Whether it is polled only because the kernel refused a watch, which it may grant later."""
@@ -64,16 +75,20 @@ class Lookout:
     def stand(self) -> None:
         """Put up a new watch, or decide to poll; then let go of the old watch, if any.
 
-        Blocks until the watch stands. Raises RetryableError where only the kernel may watch and cannot now;
+        Blocks until the watch stands. The old watch goes first only where there is no room for both. Raises RetryableError where only the kernel may watch and cannot now;
         nothing is watched then.
         """
         old, self._watch = self._watch, None
         self.polled, self.can_try_again = self._why_poll(), False
         try:
             if self.polled is None:
-                self._start_watch()
+                self._start_watch(is_last_try=old is None)
         finally:
             self._retire(old)
+        if old is not None and self._lacks_room():
+            # The old watch held what the new one needs. The gap is scanned, as after every new watch.
+            old.join(Deadline(_LETTING_GO_SECONDS))
+            self._watch_more()
         if self.polled is not None and self.polled != self._told:
             log.warning("library_polled", library=self._library.name, reason=self.polled)
         self._told = self.polled
@@ -106,7 +121,34 @@ class Lookout:
 
     def is_blind(self) -> bool:
         """Whether something of the library is only seen by scans."""
-        return self.polled is not None or bool(self.unwatched())
+        return self.why_blind() is not None
+
+    def why_blind(self) -> str | None:
+        """What is only seen by scans and why, in words; None where the kernel tells of everything."""
+        if self.polled is not None:
+            return self.polled
+        if unwatched := self.unwatched():
+            folder, number = unwatched[0]
+            reason = explain_watch_error(OSError(number, os.strerror(number)), folder)
+            return f"folders that cannot be watched: {len(unwatched)}. {reason}"
+        if (mounts := self._polled_mounts) and self._watch is not None:
+            point = min(mounts)
+            return f"{mounts[point]} at {display(point)} does not tell of all changes"
+        return None
+
+    def polled_count(self) -> int:
+        """How many trees of folders are polled."""
+        return (self.polled is not None) + len(self.unwatched()) + len(self._polled_mounts)
+
+    def retry(self) -> None:
+        """Try once more to watch the folders that the kernel refused; the next scan has to cover them."""
+        if (watch := self._watch) is None or not (refused := len(watch.unwatched())):
+            return
+        before = watch.watch_count()
+        watch.watch_more()
+        self.added += max(0, watch.watch_count() - before)
+        if len(watch.unwatched()) < refused:
+            log.info("folders_watched_again", library=self._library.name, refused=len(watch.unwatched()))
 
     def drain(self, timeout: float) -> bool:
         """Wait until all that happened before the call was hinted at; False where only a scan can tell."""
@@ -124,14 +166,32 @@ class Lookout:
         return [] if watch is None else watch.unwatched()
 
     def _why_poll(self) -> str | None:
+        self._polled_mounts = {}
         if self._config.observer == "polling":
             return "the settings say so"
         if self._config.observer == "native":
             return None
-        fs_type = MountTable.read().fs_type_of(self._library.root)
-        return f"{fs_type} does not tell of all changes" if needs_polling(fs_type) else None
+        table = MountTable.read()
+        fs_type = table.fs_type_of(self._library.root)
+        if needs_polling(fs_type):
+            return f"{fs_type} does not tell of all changes"
+        below = table.mounts_below(self._library.root)
+        self._polled_mounts = {
+            point: mount.fs_type for point, mount in below.items() if needs_polling(mount.fs_type)
+        }
+        return None
 
-    def _start_watch(self) -> None:
+    def _lacks_room(self) -> bool:
+        return self.can_try_again or any(number in NO_ROOM for _, number in self.unwatched())
+
+    def _watch_more(self) -> None:
+        if self.can_try_again:
+            self.polled, self.can_try_again = None, False
+            self._start_watch(is_last_try=True)
+        else:
+            self.retry()
+
+    def _start_watch(self, *, is_last_try: bool) -> None:
         watch = self._new_watch()
         # Known before it stands: whoever closes the lookout meanwhile closes it too.
         self._watch = watch
@@ -141,7 +201,7 @@ class Lookout:
             watch.start()
         except RetryableError as exc:
             self._watch = None
-            if self._config.observer == "native":
+            if self._config.observer == "native" and is_last_try:
                 raise
             self.polled, self.can_try_again = str(exc), True
             return
@@ -161,6 +221,7 @@ class Lookout:
             note,
             recursive=self._config.recursive,
             wants_folder=self._path_filter.wants_folder,
+            budget=self._budget,
         )
 
     def _retire(self, watch: LibraryWatch | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from file_watcher.model import Library
+from file_watcher.watching.nested import MountIdentity
 from file_watcher.watching.sight import RootIdentity
 
 
@@ -17,6 +18,8 @@ class RememberedRoot:
     inode: int | None = None
     fsid: str | None = None
     first_scan_done: bool = False
+    mounts: Mapping[bytes, MountIdentity] | None = None
+    """The disks below the root, by mount point; None where they were never recorded."""
 
     def is_another_than(self, identity: RootIdentity) -> bool:
         """Whether the root that is there now is not the one that was remembered.
@@ -37,8 +40,14 @@ class Memory(Protocol):
     ) -> None:
         """Keep the root's identity and the library's state."""
 
+    def remember_mounts(self, library: Library, mounts: Mapping[bytes, MountIdentity]) -> None:
+        """Keep the disks that are known below the root."""
+
     def count(self, library: Library) -> int:
         """How many files of the library are catalogued."""
+
+    def holds_below(self, folder: bytes) -> bool:
+        """Whether any file below the folder is catalogued."""
 
     def use_device(self, library: Library, device: int) -> None:
         """Say which device the root lies on now, before any row is read."""

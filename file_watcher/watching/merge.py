@@ -37,6 +37,10 @@ class Finding:
     path: bytes
     kind: FindingKind
     replaces_folder: bool = False
+    only_ctime: bool = False
+    """All but the ctime is as a trusted row says: its mode, owner or links changed, or its mtime was restored."""
+    only_racy: bool = False
+    """The stat is equal, but a write right after the hash could hide behind it."""
 
 
 def is_unchanged(entry: CatalogEntry, stat: FileStat) -> bool:
@@ -96,11 +100,16 @@ class Merge:
         found: Callable[[Finding], None],
         kinds: frozenset[FindingKind],
         unchanged: Callable[[CatalogEntry, FileStat], bool],
+        shields: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
+        """`shields(path)`: whether a row proves nothing by missing, since its disk is not there."""
         self._rows = rows
         self._found = found
         self._kinds = kinds
         self._unchanged = unchanged
+        self._shields = shields
+        self.shielded = 0
+        """Rows without a file that `shields` did not let count as missing."""
         self.counts = dict.fromkeys(FindingKind, 0)
 
     def file(self, path: bytes, stat: FileStat) -> None:
@@ -115,7 +124,7 @@ class Merge:
             return
         rows.advance()
         if not self._unchanged(row, stat):
-            self._tell(path, FindingKind.CHANGED, replaces_folder=rows.any_below(path))
+            self._tell_changed(row, stat, replaces_folder=rows.any_below(path))
 
     def up_to(self, path: bytes) -> None:
         """Nothing more is on the disk before `path`: the rows up to there are missing."""
@@ -142,7 +151,24 @@ class Merge:
             self._tell(row.path, FindingKind.MISSING)
             self._rows.advance()
 
+    def _tell_changed(self, row: CatalogEntry, stat: FileStat, *, replaces_folder: bool) -> None:
+        self.counts[FindingKind.CHANGED] += 1
+        if FindingKind.CHANGED not in self._kinds:
+            return
+        likely_same = row.hashed and row.stat.same_file(stat) and row.stat.same_bytes_likely(stat)
+        finding = Finding(
+            row.path,
+            FindingKind.CHANGED,
+            replaces_folder,
+            only_ctime=likely_same and row.trusted and row.stat != stat,
+            only_racy=likely_same and not row.trusted,
+        )
+        self._found(finding)
+
     def _tell(self, path: bytes, kind: FindingKind, *, replaces_folder: bool = False) -> None:
+        if kind is FindingKind.MISSING and self._shields(path):
+            self.shielded += 1
+            return
         self.counts[kind] += 1
         if kind in self._kinds:
             self._found(Finding(path, kind, replaces_folder))

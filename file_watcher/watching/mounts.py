@@ -1,12 +1,15 @@
 """What lies under a path: the mount table of the kernel and what each filesystem can be trusted with.
 
-No thread, no state. The table is read from /proc/self/mountinfo (see proc_pid_mountinfo(5)); where there
+No thread; `MountReader` may be asked from several. The table is read from /proc/self/mountinfo (see proc_pid_mountinfo(5)); where there
 is none, as on other systems, every answer is "unknown" and the callers fall back to what always holds.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import select
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -105,8 +108,66 @@ class MountTable:
 
     def mountpoints_below(self, root: bytes) -> frozenset[bytes]:
         """The mount points strictly below `root` that a lookup would reach."""
+        return frozenset(self.mounts_below(root))
+
+    def mounts_below(self, root: bytes) -> dict[bytes, Mount]:
+        """What is mounted strictly below `root` where a lookup would reach it, by mount point."""
         inside = {mount.mount_point for mount in self._mounts if _lies_in(mount.mount_point, root)}
-        return frozenset(point for point in inside if point != root and self.is_mount_point(point))
+        reached = {point: self.mount_of(point) for point in sorted(inside - {root})}
+        return {
+            point: mount
+            for point, mount in reached.items()
+            if mount is not None and mount.mount_point == point
+        }
+
+
+class MountReader:
+    """The mount table of now, at the price of one poll(2): it is read again only after it changed.
+
+    The kernel tells of a change to whoever polls an open /proc/self/mountinfo (proc_pid_mountinfo(5)), at
+    the latest when the mount(2) or umount(2) that made it returns. Before the first call and after `close`
+    no descriptor is held; a call after that opens the file for itself.
+    """
+
+    def __init__(self, source: Path = _MOUNTINFO) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        self._closed = False
+        self._poll = select.poll()
+        self._table = MountTable(())
+
+    def __call__(self) -> MountTable:
+        """The table; the same object as before where nothing changed. Never raises OSError."""
+        with self._lock:
+            if self._closed or (self._descriptor < 0 and not self._open()):
+                return MountTable.read(self._source)
+            if self._poll.poll(0):
+                self._read()
+            return self._table
+
+    def close(self) -> None:
+        """Let go of the descriptor. May be called twice."""
+        with self._lock:
+            self._closed = True
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def _open(self) -> bool:
+        try:
+            self._descriptor = os.open(self._source, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # no such file on this system: MountTable.read says the same
+            return False
+        self._poll.register(self._descriptor, select.POLLPRI | select.POLLERR)
+        self._read()
+        return True
+
+    def _read(self) -> None:
+        """A change during the reading is told by the next poll."""
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            self._table = MountTable.parse(file.read())
 
 
 def needs_polling(fs_type: str) -> bool:

@@ -5,13 +5,14 @@ No thread. What goes to the catalog is handed to `record`, which carries it out 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from file_watcher.model import Library, display
 from file_watcher.watching.doubt import Suspension
 from file_watcher.watching.memory import Memory
+from file_watcher.watching.nested import MountIdentity
 from file_watcher.watching.scan import ScanReport
 from file_watcher.watching.sight import RootIdentity
 
@@ -52,7 +53,9 @@ class LibraryNotices:
     def scanned(self, report: ScanReport, *, first: bool, is_news: bool) -> None:
         """A scan was completed."""
         fields = {"files": report.files, "seconds": round(report.seconds, 3), "first": first}
-        log.info("library_scanned", library=self._library.name, **fields)
+        # A poll that found nothing comes every few seconds, for ever.
+        tell = log.info if is_news else log.debug
+        tell("library_scanned", library=self._library.name, **fields)
         if report.unlisted:
             folders = [display(path) for path, _ in report.unlisted[:5]]
             count = len(report.unlisted)
@@ -61,6 +64,10 @@ class LibraryNotices:
             self._remember(None, None, scanned=True)
         if is_news:
             self._announce("library.scanned", **fields)
+
+    def mounts(self, known: Mapping[bytes, MountIdentity]) -> None:
+        """These disks are known below the root from now on."""
+        self._record(lambda: self._memory.remember_mounts(self._library, known))
 
     def _remember(self, identity: RootIdentity | None, suspended: str | None, *, scanned: bool) -> None:
         self._record(

@@ -20,7 +20,7 @@ from watchdog.observers.api import BaseObserver
 from file_watcher.errors import RetryableError
 from file_watcher.lifecycle import Deadline, spawn
 from file_watcher.model import Hint, HintKind, Library, display
-from file_watcher.watching.limits import explain_watch_error
+from file_watcher.watching.limits import WatchBudget, explain_watch_error
 from file_watcher.watching.trouble import ReportTrouble, Trouble, TroubleKind
 
 log = structlog.get_logger(__name__)
@@ -56,12 +56,14 @@ class LibraryWatch:
         *,
         recursive: bool = True,
         wants_folder: Callable[[bytes], bool] = lambda _: True,
+        budget: WatchBudget | None = None,
     ) -> None:
         self._library = library
         self._on_hint = on_hint
         self._on_trouble = on_trouble
         self._recursive = recursive
         self._wants_folder = wants_folder
+        self._budget = budget or WatchBudget()
         self._engine: _Engine | None = None
         self._lost: str | None = None
         self._closed = threading.Event()
@@ -135,6 +137,11 @@ class LibraryWatch:
         """The folders that could not be watched, with errno; nothing below them is watched either."""
         return [] if self._engine is None else self._engine.unwatched()
 
+    def watch_more(self) -> None:
+        """Try once more to watch those folders; a scan has to tell what happened there meanwhile."""
+        if (engine := self._engine) is not None and not self._closed.is_set():
+            engine.watch_more()
+
     def _make_engine(self) -> _Engine:
         handler = _HintHandler(self._hint, self._trouble)
         if not native_supported():
@@ -147,6 +154,7 @@ class LibraryWatch:
             self._trouble,
             recursive=self._recursive,
             wants_folder=self._wants_folder,
+            budget=self._budget,
         )
 
     def _hint(self, hint: Hint) -> None:
@@ -180,6 +188,7 @@ class _Engine(Protocol):
     def dead_thread(self) -> str | None: ...
     def watch_count(self) -> int: ...
     def unwatched(self) -> list[tuple[bytes, int]]: ...
+    def watch_more(self) -> None: ...
 
 
 class _HintHandler(FileSystemEventHandler):
@@ -247,3 +256,6 @@ class _PortableEngine:
 
     def unwatched(self) -> list[tuple[bytes, int]]:
         return []
+
+    def watch_more(self) -> None:
+        """Nothing was refused that could be known."""

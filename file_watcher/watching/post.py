@@ -8,7 +8,8 @@ The states, and what leads from one to another:
 - *not begun* or *suspended* → *active*: the root is there, is the one that was remembered (or was
   approved), and is watched. A library that lost too much is counted again first.
 - *active* → *suspended*: the root is away or another one, too much is missing, or nothing can watch it.
-- *active* → *active*: the watch lost hints, or the root was away for a moment: watched anew and scanned.
+- *active* → *active*: the watch lost hints, the root was away for a moment, or a disk below it came or
+  went: watched anew and scanned.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import structlog
 
 from file_watcher.errors import RetryableError
 from file_watcher.model import Library, Source, display
+from file_watcher.watching.disks import Disks
 from file_watcher.watching.doubt import Doubt, Suspension, root_doubt
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.lookout import Lookout
-from file_watcher.watching.memory import LossGuard, Memory
+from file_watcher.watching.memory import LossGuard, Memory, RememberedRoot
 from file_watcher.watching.notices import LibraryNotices, Record
 from file_watcher.watching.scan import ScanReport
 from file_watcher.watching.scan_job import ScanJob
@@ -79,6 +81,7 @@ class Post:
         self._memory = memory
         self._scans = scans
         self._notices = LibraryNotices(library, memory, record)
+        self._disks = Disks(library, eyes, memory, self._notices)
         self._catching_up: ScanJob | None = None
         """The scan for what nobody saw; until it is finished, not all is known."""
         self._is_gap_open = False
@@ -114,22 +117,32 @@ class Post:
             self._notices.suspended(suspension, is_news=is_news, scanned=self.scanned)
 
     def approve(self) -> None:
-        """Take the library as it is now, with all that is missing."""
-        if self.suspension is not None and self.suspension.can_be_approved:
-            log.info("library_approved", library=self.library.name)
-            self.approved, self._retry_at = True, 0.0
+        """Take the library as it is now, with all that is missing and with the disks that are mounted."""
+        if self.why_not_approve() is not None:
+            return
+        log.info("library_approved", library=self.library.name)
+        self._disks.accept_all()
+        self.approved, self._retry_at = True, 0.0
+        self._is_gap_open = True
 
     def note_scanned(self, job: ScanJob, report: ScanReport) -> None:
         """A scan was completed. One that was abandoned, or asked for too late, says nothing."""
         if job.is_abandoned() or not self.active:
             return
-        first, self.scanned, self.approved = not self.scanned, True, False
+        first, self.scanned = not self.scanned, True
+        if job is self._catching_up:
+            # Only a scan that began after it: an approval is not used up by one that was under way.
+            self.approved = False
+            if not report.shielded and not report.unlisted:
+                self._disks.trust_what_is_mounted()
         self._notices.scanned(report, first=first, is_news=job is not self._poll or report.differs)
 
     def why_not_approve(self) -> str | None:
         """None where `approve` would help, else why not, as a sentence."""
         name = self.library.name
         if self.suspension is None:
+            if self._disks.are_in_doubt():
+                return None
             return f"{name} is not suspended; there is nothing to approve"
         if not self.suspension.can_be_approved:
             return f"{name} is suspended because {self.suspension.reason}; that has to be mended first"
@@ -153,16 +166,19 @@ class Post:
             return f"{name} is being scanned for the first time"
         if not self.is_caught_up() or self.lookout.why_renew() is not None:
             return f"{name} is being scanned, since changes may have gone unseen"
+        if (disks := self._disks.trouble()) is not None:
+            return f"{name} is watched, but {disks}"
         return None
 
     def state(self) -> str:
         """In a few words how the library is kept."""
         if (trouble := self.trouble()) is not None:
             return trouble
+        every = f"polled every {self._interval():g} s"
         if (polled := self.lookout.polled) is not None:
-            return f"polled every {self._interval():g} s: {polled}"
-        count = len(self.lookout.unwatched())
-        return f"watched, but for {count} folders that are polled" if count else "watched"
+            return f"{every}: {polled}"
+        blind = self.lookout.why_blind()
+        return "watched" if blind is None else f"watched, and {every}: {blind}"
 
     # -- while it is active --------------------------------------------------------------------------
 
@@ -170,7 +186,7 @@ class Post:
         state = self._eyes.root_state(self.library)
         if state is not RootState.OK:
             self.suspend(root_doubt(self.library, state), now)
-        elif (reason := self.lookout.why_renew()) and now >= self._retry_at:
+        elif now >= self._retry_at and (reason := self._why_renew()):
             self._renew(reason, now)
         elif self._eyes.take_doubt(self.library):
             log.warning("root_was_away", library=self.library.name, effect="it is scanned")
@@ -178,9 +194,17 @@ class Post:
         elif now - self._scan_asked >= self._interval():
             self._rescan(now)
 
+    def _why_renew(self) -> str | None:
+        if (reason := self.lookout.why_renew()) is not None:
+            return reason
+        if self._disks.have_changed():
+            return "a disk below the root was mounted or unmounted"
+        return "the library was approved" if self.approved and self._is_gap_open else None
+
     def _renew(self, reason: str, now: float) -> None:
         """A new watch first, then a scan of what was blind."""
         log.warning("watch_renewed", library=self.library.name, reason=reason)
+        self._disks.settle()
         self._retry_at = now + self._longer_pause(now)
         if self._is_watched(now):
             self._catch_up(now)
@@ -201,6 +225,7 @@ class Post:
             return
         if self.lookout.can_try_again and self._has_kernel_back(now):
             return
+        self.lookout.retry()
         is_poll = self.lookout.is_blind()
         self._routine = self._request(Source.SCAN if is_poll else Source.RESCAN, now)
         self._poll = self._routine if is_poll else None
@@ -226,7 +251,6 @@ class Post:
 
     def _request(self, source: Source, now: float) -> ScanJob:
         self._scan_asked = now
-        self._eyes.refresh(self.library)
         return self._scans().request(self.library, source)
 
     # -- beginning -----------------------------------------------------------------------------------
@@ -234,15 +258,19 @@ class Post:
     def _try_to_begin(self, now: float) -> None:
         remembered = self._memory.recall(self.library)
         try:
-            identity = self._open()
+            identity = self._open(remembered)
         except RetryableError as exc:
             self.suspend(Suspension(Doubt.ROOT_AWAY, str(exc)), now)
             return
         if remembered.is_another_than(identity) and not self.approved:
             self.suspend(root_doubt(self.library, RootState.REPLACED), now)
             return
+        self._disks.begin(remembered.mounts)
+        if self.approved:
+            self._disks.accept_all()
         try:
             self._memory.use_device(self.library, identity.device)
+            self._disks.settle()
         except RetryableError:
             self._eyes.shut(self.library)
             raise
@@ -250,14 +278,17 @@ class Post:
         if self._is_watched(now):
             self._begin(identity, now)
 
-    def _open(self) -> RootIdentity:
+    def _open(self, remembered: RememberedRoot) -> RootIdentity:
         root = self.library.root
         if (real := os.path.realpath(root)) != root:
             raise RetryableError(
                 f"{display(root)} leads to {display(real)} by now; restart the service to watch that folder"
             )
         return self._eyes.open(
-            self.library, self._path_filter.wants_file, follow_symlinks=self._config.follow_symlinks
+            self.library,
+            self._path_filter.wants_file,
+            follow_symlinks=self._config.follow_symlinks,
+            known_mounts=remembered.mounts,
         )
 
     def _begin(self, identity: RootIdentity, now: float) -> None:

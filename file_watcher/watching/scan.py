@@ -38,6 +38,7 @@ class ScanReport:
 
     `unlisted` holds (path, errno) of folders that could not be listed, or hold files that could not be
     looked at: nothing was found there, neither new nor missing. `complete` is False where it was stopped.
+    `shielded` counts rows without a file that are not missing, since their disk is not there.
     """
 
     files: int
@@ -48,6 +49,7 @@ class ScanReport:
     unlisted: tuple[tuple[bytes, int], ...]
     seconds: float
     complete: bool
+    shielded: int = 0
 
     @property
     def differs(self) -> bool:
@@ -68,6 +70,8 @@ def scan(
     follow_symlinks: bool = False,
     root: bytes | None = None,
     unchanged: Callable[[CatalogEntry, FileStat], bool] = is_unchanged,
+    is_away: Callable[[bytes], bool] = lambda _: False,
+    shields: Callable[[bytes], bool] = lambda _: False,
 ) -> ScanReport:
     """Compare everything below `folder` with the catalog and call `found` for each difference in `kinds`.
 
@@ -75,13 +79,16 @@ def scan(
     their bytes; rows beyond the folder may come and are not used. Every difference is counted, reported
     or not, so a first pass can tell what is new and how much is missing, and a second what is missing.
     A folder that is gone is empty: all its rows are missing. Links below `root` (the library's, default:
-    `folder`) are passed over, or with `follow_symlinks` followed to what lies inside it. What `entries` and `found`
-    raise ends the scan.
+    `folder`) are passed over, or with `follow_symlinks` followed to what lies inside it. A folder that
+    `is_away` is not listed, and a row that `shields` holds for is not missing: their disk is not there (see
+    `sight.Eyes`). What `entries` and `found` raise ends the scan.
     """
     rows = Rows(folder.rstrip(b"/") + b"/", entries)
     links = _Links(root or folder) if follow_symlinks else None
-    merge = Merge(rows, found, frozenset(kinds), unchanged)
-    return _Scan(merge, wants_file, wants_folder, should_stop, recursive, links, root or folder).run(folder)
+    merge = Merge(rows, found, frozenset(kinds), unchanged, shields)
+    return _Scan(merge, wants_file, wants_folder, should_stop, recursive, links, root or folder, is_away).run(
+        folder
+    )
 
 
 class _Links:
@@ -131,7 +138,9 @@ class _Scan:
         recursive: bool,
         links: _Links | None,
         root: bytes,
+        is_away: Callable[[bytes], bool],
     ) -> None:
+        self._is_away = is_away
         self._merge = merge
         self._wants_file = wants_file
         self._wants_folder = wants_folder
@@ -160,6 +169,7 @@ class _Scan:
             unlisted=tuple(self._unlisted.items()),
             seconds=time.monotonic() - started,
             complete=not self._stopped,
+            shielded=self._merge.shielded,
         )
 
     def _walk(self, top: bytes) -> None:
@@ -205,6 +215,9 @@ class _Scan:
         """The folder's listing, or None where there is none to walk."""
         if self._should_stop():
             self._stopped = True
+            return None
+        if self._is_away(folder):
+            self._merge.shield(folder)
             return None
         try:
             listing = self._list(folder)

@@ -19,6 +19,8 @@ class ScanJob:
     library: Library
     source: Source
     is_trial: bool = False
+    is_hinted_ahead: bool = False
+    """What appeared was hinted at before its turn, since it may be what another library misses."""
     finished: threading.Event = field(default_factory=threading.Event)
     report: ScanReport | None = None
     _abandoned: threading.Event = field(default_factory=threading.Event)

@@ -1,7 +1,11 @@
 """The scanning stage: compares libraries and folders with the catalog and hints at what may differ.
 
-Owns the threads `fw-scan` (whole libraries, one after the other) and `fw-folders` (folders that the kernel
-hinted at; apart, so that a long scan does not hold them up). A scan only makes hints; it never decides.
+Owns the threads `fw-scan` (whole libraries, one after the other, and sweeps in between) and `fw-folders`
+(folders that the kernel hinted at; apart, so that a long scan does not hold them up). A scan only makes
+hints; it never decides.
+
+Files of which no more than the ctime changed (chmod, a restored mtime) are read again in the background, so
+that a million of them hold up nothing. What finds no room there is found by a sweep, once there is room.
 """
 
 from __future__ import annotations
@@ -17,13 +21,15 @@ import structlog
 
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
-from file_watcher.model import CatalogEntry, Library, Source, Ticket, display
+from file_watcher.model import CatalogEntry, FileStat, Library, Source, Ticket, display
+from file_watcher.pulse import Own, ProgressSource, Pulse
 from file_watcher.telemetry import Telemetry
 from file_watcher.watching.filters import PathFilter
-from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind
+from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind, is_unchanged
 from file_watcher.watching.scan import ScanReport, scan
 from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.schedule import Scheduler
+from file_watcher.watching.sweeps import Sweeps
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +37,8 @@ _CATALOG_PAUSE: Final = 1.0
 """Seconds until a scan that lost the database begins anew."""
 _LOOK_SECONDS: Final = 0.5
 """How long one wait lasts before the scan asks again whether it is still wanted."""
+_SWEEP_SECONDS: Final = 2.0
+"""How often it is asked whether a sweep is wanted while no scan is."""
 _APPEARED: Final = frozenset({FindingKind.NEW, FindingKind.CHANGED})
 _MISSING: Final = frozenset({FindingKind.MISSING})
 _NOTHING: Final[frozenset[FindingKind]] = frozenset()
@@ -43,9 +51,19 @@ class Catalog(Protocol):
         """One page of rows below the folder, sorted by path. Raises CatalogUnavailable."""
 
 
+class Mounted(Protocol):
+    """Which disks are there, as `sight.Eyes` tells it."""
+
+    def is_away(self, path: bytes, library: Library) -> bool:
+        """Whether the path lies below the mount point of a disk that is away."""
+
+    def shields(self, path: bytes, library: Library) -> bool:
+        """Whether a file that is missing at this path may come back with its disk."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScanConfig:
-    """`room`: a scan waits while that many paths are dirty."""
+    """`room`: a scan waits while that many files are dirty."""
 
     room: int = 2048
     recursive: bool = True
@@ -59,6 +77,7 @@ class ScanStage:
         self,
         config: ScanConfig,
         catalog: Catalog,
+        mounted: Mounted,
         filter_of: Callable[[Library], PathFilter],
         scheduler: Scheduler,
         is_decided: Callable[[float, float], bool],
@@ -72,6 +91,7 @@ class ScanStage:
         that it refuses is not completed; `on_scanned(job, report)` learns of the completed ones."""
         self._config = config
         self._catalog = catalog
+        self._mounted = mounted
         self._filter_of = filter_of
         self._scheduler = scheduler
         self._is_decided = is_decided
@@ -84,9 +104,12 @@ class ScanStage:
         """The one that runs, if any, and those that wait, in order."""
         self._running: ScanJob | None = None
         self._asked = threading.Event()
+        self._sweeps = Sweeps()
         self._folders: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._pulses = [Pulse("fw-scan"), Pulse("fw-folders")]
+        self._own = Own()
 
     def start(self) -> None:
         """Start both threads."""
@@ -128,6 +151,11 @@ class ScanStage:
         """How many scans wait."""
         return len(self._unfinished) + self._folders.qsize()
 
+    @property
+    def progress(self) -> list[ProgressSource]:
+        """How far both threads are. A scan gets on also while it waits for room or for decisions."""
+        return [pulse.look for pulse in self._pulses]
+
     # -- whole libraries -----------------------------------------------------------------------------
 
     def _request(self, wanted: ScanJob) -> ScanJob:
@@ -140,13 +168,16 @@ class ScanStage:
         return wanted
 
     def _run_jobs(self) -> None:
+        pulse = self._own.pulse = self._pulses[0]
         while not self._stop.is_set():
+            pulse.rest()
             self._asked.clear()
             with self._lock:
                 job = self._running = self._unfinished[0] if self._unfinished else None
             if job is None:
-                self._asked.wait()
+                self._sweep_or_wait()
                 continue
+            pulse.at("scans", job.library.root)
             try:
                 self._scan_library(job)
             except CatalogUnavailable as exc:
@@ -167,6 +198,7 @@ class ScanStage:
             self._on_scanned(job, job.report)
 
     def _is_given_up(self, job: ScanJob) -> bool:
+        self._own.pulse.step()
         return self._stop.is_set() or job.is_abandoned()
 
     def _scan_library(self, job: ScanJob) -> None:
@@ -176,6 +208,8 @@ class ScanStage:
         if job.is_trial:
             job.report = None if self._is_given_up(job) else report
             return
+        if report.missing:
+            self._hint_ahead(job)
         self._wait_until_decided(job)
         if report.missing and not self._tell_missing(job):
             return
@@ -199,59 +233,150 @@ class ScanStage:
     def _wait_until_decided(self, job: ScanJob) -> None:
         noticed_before = time.monotonic()
         while not self._is_given_up(job) and not self._is_decided(noticed_before, _LOOK_SECONDS):
-            pass
+            self._hint_ahead(job)
+
+    def _hint_ahead(self, job: ScanJob) -> None:
+        """Hint at what appeared in the libraries whose scans wait: it may be what is missing in this one.
+
+        Without it, what was moved to another library while nobody watched would be given up as deleted
+        before the scan of that library has its turn.
+        """
+        with self._lock:
+            waiting = [each for each in self._unfinished if each.library != job.library]
+        for each in waiting:
+            if not (each.is_trial or each.is_hinted_ahead or self._is_given_up(job)):
+                self._scan(each, _APPEARED)
+                each.is_hinted_ahead = True
 
     def _scan(self, job: ScanJob, kinds: frozenset[FindingKind]) -> ScanReport:
         def should_stop() -> bool:
             return self._is_given_up(job)
 
         def found(finding: Finding) -> None:
-            self._wait_for_room(lambda: self._config.room, should_stop)
+            # A racy row is soon read once more anyway; after a start, nobody else remembers it.
+            if finding.only_ctime or (finding.only_racy and job.source is Source.RESCAN):
+                self._scheduler.look_at(finding.path, job.library, job.source, background=True)
+                return
+            self._wait_for_room(self._config.room, should_stop)
             self._scheduler.look_at(finding.path, job.library, job.source)
 
         return self._compare(job.library.root, job.library, found, kinds, should_stop)
 
+    # -- sweeps --------------------------------------------------------------------------------------
+
+    def _sweep_or_wait(self) -> None:
+        """Sweep a library where that is wanted and there is room; else wait until a scan is asked for."""
+        self._sweeps.want(self._scheduler.take_unrested())
+        if self._scheduler.may_sweep() and (wanted := self._sweeps.next()) is not None:
+            try:
+                self._sweep(*wanted)
+            except CatalogUnavailable as exc:
+                log.warning(
+                    "sweep_interrupted", library=wanted[0].name, reason=str(exc), effect="it goes on later"
+                )
+                self._telemetry.error("db")
+                self._stop.wait(_CATALOG_PAUSE)
+        else:
+            self._asked.wait(_SWEEP_SECONDS)
+
+    def _sweep(self, library: Library, after: bytes) -> None:
+        """Have what differs looked at in the background, from `after` on, until there is no room or a scan waits."""
+
+        stopped = False
+
+        def should_stop() -> bool:
+            # Once without room it stays stopped: what was passed over would not be come back to.
+            nonlocal stopped
+            stopped = stopped or self._stop.is_set() or bool(self._unfinished) or self._has_no_background()
+            return stopped
+
+        def found(finding: Finding) -> None:
+            nonlocal after
+            if finding.path > after and not should_stop():
+                self._scheduler.look_at(finding.path, library, Source.RECHECK, background=True)
+                after = finding.path
+
+        report = self._compare(library.root, library, found, _APPEARED, should_stop)
+        if report.complete and not stopped:
+            self._sweeps.finish(library)
+        else:
+            self._sweeps.reached(library, after)
+
+    def _has_no_background(self) -> bool:
+        return not self._scheduler.background_room()
+
     # -- folders -------------------------------------------------------------------------------------
 
     def _run_folders(self) -> None:
+        pulse = self._own.pulse = self._pulses[1]
+        interrupted = False
         while not self._stop.is_set():
+            pulse.rest()
             ticket = self._folders.get()
             if ticket is None:
                 return
+            pulse.at("compares", ticket.path)
             try:
                 self._scan_folder(ticket)
             except CatalogUnavailable as exc:
-                log.warning("folder_scan_interrupted", folder=display(ticket.path), reason=str(exc))
+                if not interrupted:  # a line for each folder and each attempt would be a flood
+                    log.warning("folder_scan_interrupted", folder=display(ticket.path), reason=str(exc))
+                interrupted = True
                 self._telemetry.error("db")
                 self._scheduler.again(ticket, None, _CATALOG_PAUSE)
+            else:
+                interrupted = False
 
     def _scan_folder(self, ticket: Ticket) -> None:
         """Hint at all that differs below the folder, and at a file that took its name.
 
-        Where the folder was moved, each file's hint names the path that it had before.
+        Where the folder was moved, each file's hint names the path that it had before. Where it stands for
+        paths that the kernel hinted at, what is found counts as the kernel's word: only that is passed on to
+        other names of the same file.
         """
+        is_folded = self._scheduler.is_folded(ticket.path)
+        source = Source.KERNEL if is_folded else Source.SCAN
 
-        def hint(path: bytes) -> None:
-            # More room than whole scans have, so that an import does not hold up fresh changes; folders
-            # that wait for this thread are dirty themselves and must not make it wait for them.
-            self._wait_for_room(lambda: 2 * self._config.room + self._folders.qsize(), self._stop.is_set)
+        def owes_reading(path: bytes) -> bool:
+            return is_folded and self._scheduler.may_owe_reading(path)
+
+        def unchanged(row: CatalogEntry, stat: FileStat) -> bool:
+            return is_unchanged(row, stat) and not owes_reading(row.path)
+
+        def hint(path: bytes, *, must_hash: bool) -> None:
+            # More room than whole scans have, so that an import does not hold up fresh changes.
+            self._wait_for_room(2 * self._config.room, self._is_closing)
             moved_from = frozenset(origin + path[len(ticket.path) :] for origin in ticket.moved_from)
             self._scheduler.look_at(
-                path, ticket.library, Source.SCAN, noticed=ticket.noticed, moved_from=moved_from
+                path,
+                ticket.library,
+                source,
+                must_hash=must_hash,
+                noticed=ticket.noticed,
+                moved_from=moved_from,
             )
 
-        path_filter = self._filter_of(ticket.library)
-        self._compare(
-            ticket.path, ticket.library, lambda finding: hint(finding.path), ALL_KINDS, self._stop.is_set
-        )
-        if path_filter.wants_file(ticket.path):
-            hint(ticket.path)
+        def found(finding: Finding) -> None:
+            must_hash = owes_reading(finding.path)
+            if finding.only_ctime and not must_hash:
+                self._scheduler.look_at(finding.path, ticket.library, source, background=True)
+            else:
+                hint(finding.path, must_hash=must_hash)
+
+        self._compare(ticket.path, ticket.library, found, ALL_KINDS, self._is_closing, unchanged)
+        if self._filter_of(ticket.library).wants_file(ticket.path):
+            hint(ticket.path, must_hash=ticket.must_hash or ticket.closed)
         self._scheduler.done(ticket)
+
+    def _is_closing(self) -> bool:
+        """Asked every few entries, each time of which the scan has got on."""
+        self._own.pulse.step()
+        return self._stop.is_set()
 
     # -- both ----------------------------------------------------------------------------------------
 
-    def _wait_for_room(self, room: Callable[[], int], should_stop: Callable[[], bool]) -> None:
-        while not should_stop() and not self._scheduler.wait_for_room(room(), _LOOK_SECONDS):
+    def _wait_for_room(self, room: int, should_stop: Callable[[], bool]) -> None:
+        while not should_stop() and not self._scheduler.wait_for_room(room, _LOOK_SECONDS):
             pass
 
     def _compare(
@@ -261,6 +386,7 @@ class ScanStage:
         found: Callable[[Finding], None],
         kinds: frozenset[FindingKind],
         should_stop: Callable[[], bool],
+        unchanged: Callable[[CatalogEntry, FileStat], bool] = is_unchanged,
     ) -> ScanReport:
         path_filter = self._filter_of(library)
         return scan(
@@ -274,4 +400,7 @@ class ScanStage:
             recursive=self._config.recursive,
             follow_symlinks=self._config.follow_symlinks,
             root=library.root,
+            unchanged=unchanged,
+            is_away=lambda path: self._mounted.is_away(path, library),
+            shields=lambda path: self._mounted.shields(path, library),
         )

@@ -12,15 +12,26 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import structlog
+
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket
+from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
 from file_watcher.watching.debounce import Debouncer
+from file_watcher.watching.dirty import DebounceBounds
+
+log = structlog.get_logger(__name__)
 
 _AT_ONCE: Final = 64
 """Tickets taken under the lock together; more would make those who hint wait."""
 _TAKEN_AT_ONCE: Final = 1000
 """Hints put under the lock together: about 2 ms."""
+_BEHIND: Final = 16_384
+"""Hints that may wait to be taken in, as many as the kernel's own queue holds. Beyond that the observer's thread
+takes them in itself: it slows down, and what the kernel then cannot keep is an overflow, which brings a scan."""
+_SAID_AGAIN_AFTER: Final = 60.0
+"""Seconds between two lines that tell of folded paths."""
 _FULL_SECONDS: Final = 0.1
 """How long to wait for room in the queue before new hints are taken in again."""
 
@@ -51,8 +62,9 @@ class Scheduler:
         telemetry: Telemetry,
         on_failure: FailureReport,
         longest: float = 30.0,
+        bounds: DebounceBounds | None = None,
     ) -> None:
-        self._debouncer = Debouncer(window, longest)
+        self._debouncer = Debouncer(window, longest, bounds)
         self._wants = wants
         self._deliver = deliver
         self._deliver_folder = deliver_folder
@@ -65,7 +77,10 @@ class Scheduler:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._room = threading.Condition(self._lock)
+        self._folded_said: tuple[int, float] = (0, float("-inf"))
+        """How many paths were folded when that was last logged, and when."""
         self._thread: threading.Thread | None = None
+        self._pulse = Pulse("fw-debounce")
 
     def start(self) -> None:
         """Start delivering."""
@@ -86,6 +101,8 @@ class Scheduler:
         """Take a kernel's hint. Called on the observer's threads: takes note and returns."""
         self._arrived.append(_Arrived(hint, library, time.monotonic(), time.time_ns()))
         self._wake.set()
+        if len(self._arrived) > _BEHIND:
+            self._take_arrived()
 
     def look_at(
         self,
@@ -129,9 +146,39 @@ class Scheduler:
         self._wake.set()
 
     def wait_for_room(self, limit: int, timeout: float) -> bool:
-        """Wait until fewer than `limit` paths are dirty, so that a scan cannot flood the memory."""
+        """Wait until fewer than `limit` files are dirty, so that a scan cannot flood the memory.
+
+        Folders do not count: they may wait for the very scan that asks.
+        """
         with self._room:
-            return self._room.wait_for(lambda: len(self._debouncer) < limit or self._stop.is_set(), timeout)
+            return self._room.wait_for(
+                lambda: self._debouncer.files() < limit or self._stop.is_set(), timeout
+            )
+
+    def background_room(self) -> int:
+        """How many more paths may be looked at in the background."""
+        with self._lock:
+            return self._debouncer.background_room()
+
+    def may_sweep(self) -> bool:
+        """Whether the background has room for what a sweep finds."""
+        with self._lock:
+            return self._debouncer.may_sweep()
+
+    def take_unrested(self) -> set[Library]:
+        """Libraries of which background looks found no room since the last call: they want a sweep."""
+        with self._lock:
+            return self._debouncer.take_unrested()
+
+    def is_folded(self, folder: bytes) -> bool:
+        """Whether the folder's ticket stands for dirty paths below it, since there were too many."""
+        with self._lock:
+            return self._debouncer.is_folded(folder)
+
+    def may_owe_reading(self, path: bytes) -> bool:
+        """Whether a file may not be left unread, whatever its stat says; asked while its folder is scanned."""
+        with self._lock:
+            return self._debouncer.may_owe_reading(path)
 
     def wait_until_decided(self, noticed_before: float, patience: float, timeout: float) -> bool:
         """Wait until no hint from before that monotonic time is undecided; False at the timeout.
@@ -149,10 +196,19 @@ class Scheduler:
         with self._lock:
             return self._is_undecided(noticed_before, patience)
 
+    def oldest_undecided(self, patience: float) -> float | None:
+        """Monotonic time of the oldest hint that is undecided; `patience` as in `wait_until_decided`."""
+        with self._lock:
+            return self._debouncer.oldest_undecided(patience, time.monotonic())
+
     def depth(self) -> int:
         """How many paths are dirty."""
         with self._lock:
             return len(self._debouncer)
+
+    def progress(self) -> Progress:
+        """How far the thread is; it gets on also while it waits for room in the queue."""
+        return self._pulse.look()
 
     def _is_undecided(self, noticed_before: float, patience: float) -> bool:
         return self._debouncer.undecided(noticed_before, patience, time.monotonic())
@@ -160,6 +216,7 @@ class Scheduler:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
+            self._pulse.at("takes in hints and hands out paths")
             self._take_arrived()
             with self._lock:
                 tickets = self._debouncer.due(time.monotonic(), _AT_ONCE)
@@ -167,6 +224,7 @@ class Scheduler:
             for ticket in tickets:
                 self._hand_over(ticket)
             if not tickets:
+                self._pulse.rest()
                 self._wake.wait(None if due is None else max(0.0, due - time.monotonic()))
 
     def _hand_over(self, ticket: Ticket) -> None:
@@ -174,6 +232,7 @@ class Scheduler:
             self._deliver_folder(ticket)
             return
         while not self._stop.is_set() and not self._deliver(ticket, _FULL_SECONDS):
+            self._pulse.step()
             self._take_arrived()
 
     def _take_arrived(self) -> None:
@@ -185,8 +244,18 @@ class Scheduler:
                 self._telemetry.hint_seen(each.hint.kind, each.library)
             if suppressed:
                 self._telemetry.debounced(suppressed)
+            self._say_folded(time.monotonic())
             if not self._arrived:
                 return
+
+    def _say_folded(self, now: float) -> None:
+        """Log that folders stand for what is dirty, once a minute while that goes on."""
+        (folded, said_at), so_far = self._folded_said, self._debouncer.folded
+        if so_far > folded and now - said_at >= _SAID_AGAIN_AFTER:
+            self._folded_said = (so_far, now)
+            log.warning(
+                "dirty_paths_folded", count=so_far - folded, effect="their folders are compared as a whole"
+            )
 
     def _take_some(self, count: int) -> tuple[list[_Arrived], int]:
         """Those of the oldest hints that the filters want, and how many of them fell into an open window."""

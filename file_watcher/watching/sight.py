@@ -11,7 +11,7 @@ import fcntl
 import os
 import stat as stat_module
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -21,7 +21,8 @@ import structlog
 
 from file_watcher.errors import RetryableError
 from file_watcher.model import GONE, UNKNOWN, FileStat, Library, Sight, display, is_regular
-from file_watcher.watching.mounts import MountTable, folds_case
+from file_watcher.watching.mounts import MountReader, MountTable, folds_case
+from file_watcher.watching.nested import MountIdentity, MountsBelow, NestedMounts
 
 log = structlog.get_logger(__name__)
 
@@ -96,39 +97,48 @@ def look(path: bytes, *, follow_symlinks: bool = False) -> Sight:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What is known of an opened library. `folding` maps its root and the mounts below to `folds_case`."""
+    """What is known of an opened library. `folds`: what `folds_case` says of the root's filesystem."""
 
     library: Library
     wants_file: Callable[[bytes], bool]
     identity: RootIdentity
     follow_symlinks: bool
-    folding: dict[bytes, bool | None]
+    folds: bool | None
+    nested: NestedMounts
 
-    def mount_under(self, path: bytes) -> bytes:
-        """The root, or the deepest mount point known below it that the path lies on."""
-        if len(self.folding) == 1:
-            return self.library.root
-        over = (point for point in self.folding if path.startswith(point.rstrip(b"/") + b"/"))
-        return max(over, key=len, default=self.library.root)
+    def folds_at(self, path: bytes, below: MountsBelow) -> bool | None:
+        """What `folds_case` says of the filesystem that the path lies on."""
+        point = below.mount_under(path)
+        return self.folds if point is None else folds_case(below.mounted[point].fs_type)
 
 
 class Eyes:
     """Looks at paths of libraries that were opened; a library that is not open is UNKNOWN as a whole.
 
-    `mounts` reads the mount table; it is asked when a library is opened or refreshed, and before a path
-    below a nested mount is called gone.
+    `mounts` reads the mount table; it is asked before anything is called gone, and wherever disks are
+    mounted below a root. What is known of those disks is kept when a library is shut.
     """
 
     def __init__(self, mounts: Callable[[], MountTable] = MountTable.read) -> None:
         self._mounts = mounts
         self._views: dict[int, _View] = {}
+        self._nested: dict[int, NestedMounts] = {}
         self._doubted: set[int] = set()
         self._folder_folds = lru_cache(maxsize=_REMEMBERED_FOLDERS)(_has_casefold_flag)
 
     def open(
-        self, library: Library, wants_file: Callable[[bytes], bool], *, follow_symlinks: bool = False
+        self,
+        library: Library,
+        wants_file: Callable[[bytes], bool],
+        *,
+        follow_symlinks: bool = False,
+        known_mounts: Mapping[bytes, MountIdentity] | None = None,
     ) -> RootIdentity:
-        """Remember the root as it is now. Raises RetryableError where it is not there or cannot be read."""
+        """Remember the root as it is now. Raises RetryableError where it is not there or cannot be read.
+
+        `known_mounts`: the disks below the root that an earlier run remembered, None where none ever were;
+        of no account where this library was open before.
+        """
         try:
             identity = identify_root(library.root)
             with os.scandir(library.root):
@@ -137,22 +147,42 @@ class Eyes:
             raise RetryableError(
                 f"The folder {display(library.root)} of library {library.name} cannot be used: {exc.strerror}."
             ) from exc
-        table = self._mounts()
-        folding = {library.root: folds_case(table.fs_type_of(library.root))}
+        folds = folds_case(self._mounts().fs_type_of(library.root))
+        nested = self._nested.get(library.id) or NestedMounts(library.root, self._mounts, known_mounts)
+        nested.now()  # what is mounted at this moment is what was never recorded
         self._doubted.discard(library.id)
-        self._views[library.id] = _View(library, wants_file, identity, follow_symlinks, folding)
-        self.refresh(library)
+        self._nested[library.id] = nested
+        self._views[library.id] = _View(library, wants_file, identity, follow_symlinks, folds, nested)
         return identity
 
-    def refresh(self, library: Library) -> None:
-        """Take in what was mounted below the root since. A mount that is gone stays known: see `look`."""
-        if (view := self._views.get(library.id)) is None:
-            return
-        table = self._mounts()
-        below = {
-            point: folds_case(table.fs_type_of(point)) for point in table.mountpoints_below(library.root)
-        }
-        self._views[library.id] = replace(view, folding=view.folding | below)
+    def close(self) -> None:
+        """Hold no descriptor any more; may be used further, at a higher price."""
+        if isinstance(self._mounts, MountReader):
+            self._mounts.close()
+
+    def mounts_below(self, library: Library) -> MountsBelow:
+        """The disks below the library's root, as they are now; none where it was never opened."""
+        nested = self._nested.get(library.id)
+        return MountsBelow() if nested is None else nested.now()
+
+    def known_mounts(self, library: Library) -> Mapping[bytes, MountIdentity]:
+        """The disks to be remembered."""
+        nested = self._nested.get(library.id)
+        return {} if nested is None else nested.known()
+
+    def accept_mounts(self, library: Library, *, learn: Collection[bytes], forget: Collection[bytes]) -> None:
+        """Take what is mounted at some points as what belongs there; expect no disk at others any more."""
+        if (nested := self._nested.get(library.id)) is not None:
+            nested.learn(learn)
+            nested.forget(forget)
+
+    def is_away(self, path: bytes, library: Library) -> bool:
+        """Whether the path lies below the mount point of a disk that is away."""
+        return self.mounts_below(library).is_away(path)
+
+    def shields(self, path: bytes, library: Library) -> bool:
+        """Whether a file that is missing at this path may come back with its disk."""
+        return self.mounts_below(library).shields(path)
 
     def shut(self, library: Library) -> None:
         """Forget the library: until it is opened again, every look is UNKNOWN."""
@@ -177,13 +207,16 @@ class Eyes:
         """What is at `path`: a regular file that the filter wants, under exactly these bytes.
 
         A file that the filter does not want is GONE whatever the disk says. Anything else is GONE only
-        while the root is the one that was opened, before and after a second look, and, below a nested
-        mount, while that is still mounted; otherwise UNKNOWN. Blocks as long as the disk does.
+        while the root is the one that was opened, before and after a second look, and, where disks are
+        mounted below it, while the right one is; otherwise UNKNOWN. In the bare folder of a disk that is
+        away all is UNKNOWN. Blocks as long as the disk does.
         """
         if (view := self._views.get(library.id)) is None:
             return UNKNOWN
         if not view.wants_file(path):
             return GONE
+        if view.nested.now().is_away(path):
+            return UNKNOWN
         sight = self._look(path, view)
         if sight is not GONE:
             return sight
@@ -202,13 +235,14 @@ class Eyes:
                 return GONE
         elif any(_is_link(folder) for folder in _folders_between(root, path)):
             return GONE
-        return sight if view.folding[view.mount_under(path)] is False else self._exact(path, view, sight)
+        below = view.nested.now()
+        return sight if view.folds_at(path, below) is False else self._exact(path, view, below, sight)
 
-    def _exact(self, path: bytes, view: _View, sight: FileStat) -> Sight:
+    def _exact(self, path: bytes, view: _View, below: MountsBelow, sight: FileStat) -> Sight:
         """The sight, if every name below the root is listed as it is spelled."""
         for part in (*_folders_between(view.library.root, path), path):
             parent, _, name = part.rpartition(b"/")
-            folds = view.folding[view.mount_under(part)]
+            folds = view.folds_at(part, below)
             if folds is False or (folds is None and not self._folder_folds(parent)):
                 continue
             try:
@@ -221,10 +255,7 @@ class Eyes:
         return sight
 
     def _proves_absence(self, path: bytes, view: _View) -> bool:
-        if self._verify(view) is not RootState.OK:
-            return False
-        mount_point = view.mount_under(path)
-        return mount_point == view.library.root or self._mounts().is_mount_point(mount_point)
+        return self._verify(view) is RootState.OK and not view.nested.now().shields(path)
 
     def _verify(self, view: _View) -> RootState:
         state = verify_root(view.library.root, view.identity)

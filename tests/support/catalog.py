@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from file_watcher.catalog.database import Database
@@ -15,6 +18,27 @@ from file_watcher.model import FileRecord, FileStat, Fingerprint, Library, uuid7
 
 ROOT = b"/data/music"
 DEVICE = 0xFD01
+
+_HOLD_THE_WRITE_LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextmanager
+def another_process_writes(path: Path) -> Iterator[None]:
+    """Another process has a transaction open in the SQLite file for as long as the block lasts."""
+    command = [sys.executable, "-c", _HOLD_THE_WRITE_LOCK, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            process.communicate("go\n", timeout=10)
 
 
 @contextmanager

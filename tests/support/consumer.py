@@ -23,6 +23,7 @@ _VALIDATORS = {
     )
     for name in ("event", "notice")
 }
+_FILE_EVENTS = frozenset(load("event")["properties"]["event_type"]["enum"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +43,82 @@ class Message:
 
 @dataclass
 class Mirror:
-    """What a consumer knows of the disk: (SHA-256, XXH128) by path, and (file_id, version) by path."""
+    """What a consumer knows of the disk: (SHA-256, XXH128) by path, and (file_id, version) by path.
+
+    One that `is_late` began to listen when much had been told already, and says nothing about that until the
+    first whole snapshot is complete.
+    """
 
     files: dict[bytes, tuple[str | None, str | None]] = field(default_factory=dict)
     identities: dict[bytes, tuple[str, int]] = field(default_factory=dict)
+    owners: dict[bytes, int] = field(default_factory=dict)
+    """The number of each file's library."""
     seen: set[str] = field(default_factory=set)
     duplicates: int = 0
     problems: list[str] = field(default_factory=list)
+    is_late: bool = False
+    purged: list[bytes] = field(default_factory=list)
+    """What snapshots did not know of."""
+    _snapshots: dict[str, _OpenSnapshot] = field(default_factory=dict)
 
     def apply(self, body: dict[str, Any]) -> None:
         """Apply one event; what contradicts earlier messages is noted in `problems`."""
-        if body["event_id"] in self.seen:
-            self.duplicates += 1
+        if self._is_known(body):
             return
-        self.seen.add(body["event_id"])
         path, old = path_of(body, "file_path"), path_of(body, "old_path")
         assert path is not None
+        for snapshot in self._snapshots.values():
+            snapshot.touched.update({path, old})
         source = path if old is None else old
+        if body["snapshot"] is not None:
+            self._check_told_again(body, path)
+        elif not self.is_late:
+            self._check_chain(body, path, source)
+        self._put(body, path, source)
+
+    def notice(self, body: dict[str, Any]) -> None:
+        """Apply one notice: a snapshot that is complete tells what it would have told."""
+        if not self._is_known(body):
+            if body["event_type"] == "snapshot.begin":
+                self._snapshots[body["snapshot"]] = _OpenSnapshot()
+            elif body["event_type"] == "snapshot.end":
+                self._complete(body)
+
+    def _is_known(self, body: dict[str, Any]) -> bool:
+        if body["event_id"] in self.seen:
+            self.duplicates += 1
+            return True
+        self.seen.add(body["event_id"])
+        return False
+
+    def _check_told_again(self, body: dict[str, Any], path: bytes) -> None:
+        known, told = self.identities.get(path), (body["file_id"], body["version"])
+        if (snapshot := self._snapshots.get(body["snapshot"])) is None:
+            self.problems.append(f"told again outside of its snapshot: {path!r}")
+        else:
+            snapshot.count += 1
+        if known not in (None, told) and not self.is_late:
+            self.problems.append(f"told again as something else: {path!r} was {known} and is {told}")
+
+    def _complete(self, body: dict[str, Any]) -> None:
+        snapshot, scope = self._snapshots.pop(body["snapshot"], None), body["scope"]
+        if snapshot is None:
+            self.problems.append("a snapshot ended that had not begun")
+            return
+        if snapshot.count != body["count"]:
+            self.problems.append(f"a snapshot of {body['count']} files told {snapshot.count}")
+        if scope["changed_since"] is None:
+            self._purge(body["library"]["id"], path_of(scope, "path_prefix"), snapshot.touched)
+            self.is_late = self.is_late and scope["path_prefix"] is not None
+
+    def _purge(self, library: int, folder: bytes | None, touched: set[bytes | None]) -> None:
+        for path in sorted(self.files.keys() - touched):
+            is_inside = folder is None or path == folder or path.startswith(folder.rstrip(b"/") + b"/")
+            if is_inside and self.owners[path] == library:
+                self._forget(path)
+                self.purged.append(path)
+
+    def _check_chain(self, body: dict[str, Any], path: bytes, source: bytes) -> None:
         known = self.identities.get(source)
         if body["event_type"] == "created":
             if path in self.files:
@@ -67,14 +127,25 @@ class Mirror:
             self.problems.append(f"{body['event_type']} of what was never told: {source!r}")
         elif known != (body["file_id"], body["previous_version"]):
             self.problems.append(f"broken chain at {source!r}: {known} then {body['previous_version']}")
-        self._put(body, path, source)
 
     def _put(self, body: dict[str, Any], path: bytes, source: bytes) -> None:
-        self.files.pop(source, None)
-        self.identities.pop(source, None)
+        self._forget(source)
         if body["operation"] == "put":
             self.files[path] = (body["sha256_hash"], body["xxh128_hash"])
             self.identities[path] = (body["file_id"], body["version"])
+            self.owners[path] = body["library"]["id"]
+
+    def _forget(self, path: bytes) -> None:
+        for known in (self.files, self.identities, self.owners):
+            known.pop(path, None)
+
+
+@dataclass
+class _OpenSnapshot:
+    """What has come since its beginning."""
+
+    count: int = 0
+    touched: set[bytes | None] = field(default_factory=set)
 
 
 def path_of(body: dict[str, Any], key: str) -> bytes | None:
@@ -88,13 +159,21 @@ def path_of(body: dict[str, Any], key: str) -> bytes | None:
 class Consumer:
     """Subscribes with an own durable queue, so that nothing is missed while it is not reading."""
 
-    def __init__(self, url: str, exchange: str, queue: str = "", keys: tuple[str, ...] = ("#",)) -> None:
+    def __init__(
+        self,
+        url: str,
+        exchange: str,
+        queue: str = "",
+        keys: tuple[str, ...] = ("#",),
+        *,
+        is_late: bool = False,
+    ) -> None:
         self._url = url
         self._exchange = exchange
         self._queue = queue or f"{exchange}.mirror"
         self._keys = keys
         self.messages: list[Message] = []
-        self.mirror = Mirror()
+        self.mirror = Mirror(is_late=is_late)
 
     def subscribe(self) -> None:
         """Declare exchange, queue and bindings; before the service starts, so that nothing is lost."""
@@ -122,17 +201,21 @@ class Consumer:
         return [
             message
             for message in self.messages
-            if message.routing_key.startswith("file.") and (kind is None or message.kind == kind)
+            if message.kind in _FILE_EVENTS and kind in (None, message.kind)
         ]
 
     def _take(self, method: Any, properties: Any, body: bytes) -> Message:
         document = json.loads(body)
-        is_event = method.routing_key.startswith("file.")
+        is_event = (
+            properties.type in _FILE_EVENTS
+        )  # the routing key is the queue's name where it came directly
         _VALIDATORS["event" if is_event else "notice"].validate(document)
         assert properties.message_id == document["event_id"]
         assert properties.delivery_mode == 2
         if is_event:
             self.mirror.apply(document)
+        else:
+            self.mirror.notice(document)
         return Message(method.routing_key, document, properties, method.redelivered)
 
 

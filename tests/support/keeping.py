@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.model import Library, Source
 from file_watcher.watching.memory import RememberedRoot
+from file_watcher.watching.nested import MountIdentity
 from file_watcher.watching.scan import ScanReport
 from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.sight import RootIdentity
@@ -57,6 +59,7 @@ class LibraryNotes:
     def __init__(self, files: int = 0) -> None:
         self._lock = threading.Lock()
         self.files = files
+        self.catalogued: set[bytes] = set()
         self.is_away = False
         self.roots: dict[int, RememberedRoot] = {}
         self.suspended: dict[int, str | None] = {}
@@ -80,8 +83,18 @@ class LibraryNotes:
         before = self.roots.get(library.id, RememberedRoot())
         inode, fsid = (before.inode, before.fsid) if root is None else (root.inode, str(root.fsid))
         done = first_scan_done or before.first_scan_done
-        self.roots[library.id] = RememberedRoot(inode, fsid, done)
+        self.roots[library.id] = RememberedRoot(inode, fsid, done, before.mounts)
         self.suspended[library.id] = suspended
+
+    def remember_mounts(self, library: Library, mounts: Mapping[bytes, MountIdentity]) -> None:
+        """See Memory."""
+        self._answer()
+        self.roots[library.id] = replace(self.roots.get(library.id, RememberedRoot()), mounts=dict(mounts))
+
+    def holds_below(self, folder: bytes) -> bool:
+        """See Memory: whatever lies below `catalogued` folders."""
+        self._answer()
+        return any((path + b"/").startswith(folder + b"/") for path in self.catalogued)
 
     def count(self, library: Library) -> int:
         """See Memory."""

@@ -18,6 +18,8 @@ class MemoryOutbox:
         self.published: list[int] = []
         self.unrouted: list[int] = []
         self.reads: list[int] = []
+        self.reserved: list[int] = []
+        self.carriers: dict[int, int] = {}
         self.fail_times = 0
 
     def add(self, *messages: OutboxMessage) -> None:
@@ -51,6 +53,21 @@ class MemoryOutbox:
             self._fail_if_asked()
             oldest = min((message.created_ns for message in self._waiting.values()), default=None)
             return len(self._waiting), oldest
+
+    def reserve(self, up_to: int) -> None:
+        """See dispatch.Outbox."""
+        with self._lock:
+            self._fail_if_asked()
+            self.reserved.append(up_to)
+
+    def carrier_of(self, sequence: int) -> int:
+        """See dispatch.Outbox; the test says in `carriers` what was merged into what."""
+        return self.carriers.get(sequence, sequence)
+
+    def merge_away(self, *sequences: int) -> None:
+        """Take messages out that nobody has seen, as the compaction does."""
+        with self._lock:
+            self._take(sequences)
 
     def _take(self, sequences: Sequence[int]) -> list[int]:
         return [sequence for sequence in sequences if self._waiting.pop(sequence, None) is not None]

@@ -2,6 +2,8 @@
 
 Each method of `People` is one habit: a browser's download, a tagger's replace, an rsync, a copy, a tidy-up.
 They only use what such programs use (open, write, rename, link, …), so the kernel tells what it would tell.
+A copy that stalls goes on while others act: its file stays open over several acts, and may be renamed, moved
+or deleted meanwhile. Which acts a seed gives depends on nothing but the seed and the calls of `away`.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ import io
 import os
 import random
 import shutil
+import subprocess
 import tarfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import mutagen.flac
 
@@ -21,32 +25,79 @@ _NAMES = ("song", "take", "Über", "día 5", "naïve", "x" * 60, "a", "b", "c")
 _SUFFIXES = (".mp3", ".flac", ".wav", ".txt", ".MP3", ".ogg")
 
 
-class People:
-    """Random operations below `library`; `outside` is a folder on the same disk that nobody watches."""
+_MOST_UNFINISHED = 3
 
-    def __init__(self, library: Path, outside: Path, flac: Path, seed: int) -> None:
-        self._library = library
+
+class People:
+    """Random operations below `libraries`; `outside` is a folder on the same disk that nobody watches.
+
+    `witness(what)` is called after every act, and within those that take several steps, whenever the disk
+    is as somebody may have seen it. Call `finish` in the end: it closes what is still being written.
+    """
+
+    def __init__(
+        self,
+        libraries: Sequence[Path],
+        outside: Path,
+        flac: Path,
+        seed: int,
+        witness: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        self._libraries = list(libraries)
         self._outside = outside
         self._flac = flac
         self._random = random.Random(seed)
+        self._witness = witness
+        self._unfinished: list[BinaryIO] = []
+        self._now = "at the start"
         self.done: Counter[str] = Counter()
         self._habits: list[Callable[[], None]] = [
-            *[self.write, self.replace, self.rename, self.move, self.download] * 3,
+            *[self.write, self.replace, self.rename, self.move, self.download, self.write_slowly] * 3,
             *[self.append, self.delete, self.edit_tags, self.rsync, self.overwrite_by_move, self.swap] * 2,
             *[self.new_folder, self.copy_tree, self.untar, self.move_folder, self.remove_tree],
             *[self.folder_out, self.folder_in, self.touch, self.chmod, self.hard_link, self.flicker],
             *[self.recreate, self.change_case, self.go_deep, self.file_for_folder],
+            *[self.change_library, self.chain, self.replace_and_restore_times],
         ]
 
     def act(self) -> None:
-        """Do one thing."""
+        """Do one thing, and perhaps go on with a copy that had stalled."""
         habit = self._random.choice(self._habits)
+        self._now = habit.__name__
         habit()
         self.done[habit.__name__] += 1
+        if self._unfinished and self._random.random() < 0.4:
+            self._go_on()
+        self._step()
+
+    def finish(self) -> None:
+        """Complete what is still being written."""
+        while self._unfinished:
+            self._go_on()
+        self._step()
+
+    def away(self, library: Path) -> None:
+        """Leave this library alone: it is not there."""
+        self._libraries.remove(library)
+
+    def back(self, library: Path) -> None:
+        """The library is there again."""
+        self._libraries.append(library)
+        self._libraries.sort()
 
     def write(self) -> None:
         """Create or overwrite in place."""
         self._new_path().write_bytes(self._content())
+
+    def write_slowly(self) -> None:
+        """Begin a copy that stalls: acts of others come before it goes on, and the file stays open."""
+        if len(self._unfinished) == _MOST_UNFINISHED:
+            self._go_on()
+            return
+        handle = self._new_path().open("wb")
+        handle.write(self._content())
+        handle.flush()
+        self._unfinished.append(handle)
 
     def append(self) -> None:
         """Append to a file, in two writes."""
@@ -120,8 +171,39 @@ class People:
         if first and second and first != second and not first.samefile(second):
             spare = first.with_name(".swap")
             first.rename(spare)
+            self._step()
             second.rename(first)
+            self._step()
             spare.rename(second)
+
+    def chain(self) -> None:
+        """Rename a file twice, and move another one to its first name."""
+        first, other = self._any_file(), self._any_file()
+        number = self._random.randint(0, 10**6)
+        if first and other and first != other:
+            second, third = (first.with_name(f"{place} {number}{first.suffix}") for place in ("2nd", "3rd"))
+            first.rename(second)
+            self._step()
+            second.rename(third)
+            self._step()
+            self._rename(other, first)
+
+    def change_library(self) -> None:
+        """Move a file or a folder to another library."""
+        file, folder = self._any_file(), self._any_folder()
+        others = [library for library in self._libraries if not folder.is_relative_to(library)]
+        if file and others and self._random.random() < 0.7:
+            self._rename(file, self._random.choice(others) / file.name)
+        elif others and folder not in self._libraries:
+            target = self._random.choice(others) / f"from {self._random.randint(0, 10**6)}"
+            folder.rename(target)
+
+    def replace_and_restore_times(self) -> None:
+        """Change the content and set the old time of modification again."""
+        if file := self._any_file():
+            before = file.stat().st_mtime_ns
+            file.write_bytes(self._content())
+            os.utime(file, ns=(before, before))
 
     def new_folder(self) -> None:
         """A new folder with files in it at once."""
@@ -132,37 +214,37 @@ class People:
     def copy_tree(self) -> None:
         """cp -r."""
         source = self._any_folder()
-        if source != self._library and sum(1 for _ in source.rglob("*")) < 60:
+        if source not in self._libraries and sum(1 for _ in source.rglob("*")) < 60:
             target = self._new_folder() / "copy"
             if not target.is_relative_to(source):
-                shutil.copytree(source, target)
+                subprocess.run(["cp", "-r", source, target], check=True)
 
     def untar(self) -> None:
-        """Unpack an archive: old times, many files."""
-        memory = io.BytesIO()
-        with tarfile.open(fileobj=memory, mode="w") as archive:
+        """tar -x: old times, many files, perhaps over those of the last time."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
             for number in range(8):
                 content = self._content()
                 entry = tarfile.TarInfo(f"album/{number}.mp3")
                 entry.size, entry.mtime = len(content), 1_500_000_000 + number
                 archive.addfile(entry, io.BytesIO(content))
-        memory.seek(0)
-        with tarfile.open(fileobj=memory) as archive:
-            archive.extractall(self._any_folder(), filter="data")
+        command: list[str | Path] = ["tar", "--extract", "--directory", self._any_folder()]
+        # It refuses to unpack into a file called `album`; then there is nothing to see.
+        subprocess.run(command, input=packed.getvalue(), stderr=subprocess.DEVNULL, check=False)
 
     def move_folder(self) -> None:
         """Rename or move a whole folder."""
         folder = self._any_folder()
         parent = self._any_folder()
         target = parent / f"moved {self._random.randint(0, 99)}"
-        if folder != self._library and not target.exists() and not parent.is_relative_to(folder):
+        if folder not in self._libraries and not target.exists() and not parent.is_relative_to(folder):
             folder.rename(target)
 
     def folder_out(self) -> None:
         """Move a folder out of the library."""
         folder = self._any_folder()
         target = self._outside / f"{self._random.randint(0, 10**9)}"
-        if folder != self._library:
+        if folder not in self._libraries:
             folder.rename(target)
 
     def folder_in(self) -> None:
@@ -177,13 +259,14 @@ class People:
     def remove_tree(self) -> None:
         """rm -r."""
         folder = self._any_folder()
-        if folder != self._library:
+        if folder not in self._libraries:
             shutil.rmtree(folder)
 
     def recreate(self) -> None:
         """Delete a file and write another one of the same name at once."""
         if file := self._any_file():
             file.unlink()
+            self._step()
             file.write_bytes(self._content())
 
     def touch(self) -> None:
@@ -207,6 +290,7 @@ class People:
         path = self._new_path()
         if not path.exists():
             path.write_bytes(self._content())
+            self._step()
             path.unlink()
 
     def change_case(self) -> None:
@@ -216,7 +300,8 @@ class People:
 
     def go_deep(self) -> None:
         """A file 25 levels deep."""
-        folder = self._library.joinpath(*(f"d{level}" for level in range(25)))
+        library = self._random.choice(self._libraries)
+        folder = library.joinpath(*(f"d{level}" for level in range(25)))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / self._name()).write_bytes(self._content())
 
@@ -226,13 +311,28 @@ class People:
             file = self._any_file()
             if file:
                 file.unlink()
+                self._step()
                 file.mkdir()
                 (file / "inside.mp3").write_bytes(self._content())
             return
         folder = self._any_folder()
-        if folder != self._library and folder.suffix.lower() in _SUFFIXES:
+        if folder not in self._libraries and folder.suffix.lower() in _SUFFIXES:
             shutil.rmtree(folder)
+            self._step()
             folder.write_bytes(self._content())
+
+    def _step(self) -> None:
+        self._witness(self._now)
+
+    def _go_on(self) -> None:
+        """Write some more of the copy that stalled first, or complete it."""
+        handle = self._unfinished.pop(0)
+        handle.write(self._content())
+        handle.flush()
+        if self._random.random() < 0.5:
+            handle.close()
+        else:
+            self._unfinished.append(handle)
 
     def _rename(self, source: Path, target: Path) -> None:
         if not target.is_dir():
@@ -261,9 +361,12 @@ class People:
                 return folder
 
     def _any_folder(self) -> Path:
-        folders = sorted(path for path in self._library.rglob("*") if path.is_dir())
-        return self._random.choice([self._library, *folders])
+        folders = [path for path in self._everything() if path.is_dir()]
+        return self._random.choice(self._libraries + folders)
 
     def _any_file(self) -> Path | None:
-        files = sorted(path for path in self._library.rglob("*") if path.is_file())
+        files = [path for path in self._everything() if path.is_file()]
         return self._random.choice(files) if files else None
+
+    def _everything(self) -> list[Path]:
+        return sorted(path for library in self._libraries for path in library.rglob("*"))

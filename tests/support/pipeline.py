@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.model import FileEvent, Hint, HintKind, Observation, Source, Ticket
@@ -12,6 +12,7 @@ from file_watcher.processing.decision import Decision
 from file_watcher.processing.examine import Examination, Examiner
 from file_watcher.processing.settle import SettleConfig
 from file_watcher.watching.debounce import Debouncer
+from file_watcher.watching.dirty import DebounceBounds
 from tests.support.world import LIBRARY, MemoryLedger, Mirror, World
 
 UNKNOWN_PAUSE = 30.0
@@ -35,17 +36,27 @@ class StepClock:
 class Pipeline:
     """From hint to event without threads. `now` is the monotonic clock in seconds."""
 
-    def __init__(self, world: World, window: float = 1.0, move_window: float = 2.0) -> None:
+    def __init__(
+        self,
+        world: World,
+        window: float = 1.0,
+        move_window: float = 2.0,
+        bounds: DebounceBounds | None = None,
+    ) -> None:
         self.world = world
         self.ledger = MemoryLedger()
         self.mirror = Mirror()
         self.now = 1000.0
         self.unchanged = 0
         self._window = window
+        self._bounds = bounds
+        self.folded = 0
+        """Folders that stood for dirty paths below them, and were compared as a whole."""
         self._move_window = move_window
         self._clock = StepClock(world)
         self._applied = 0
         self._in_flight: dict[bytes, tuple[Ticket, Examination]] = {}
+        self._scans: list[Iterator[None]] = []
         self._batch: list[tuple[Ticket, Examination]] = []
         self._begin()
 
@@ -69,8 +80,13 @@ class Pipeline:
             self.debouncer.hint(hint, LIBRARY, self.now, self.world.now_ns)
 
     def examine(self, limit: int = 100) -> None:
-        """Take due tickets and examine them; the decider has not seen them yet."""
+        """Take due tickets and examine them; the decider has not seen them yet. Scans go on as far as they can."""
+        if not self.ledger.is_away:
+            self._scans = [scan for scan in self._scans if next(scan, self) is None]
         for ticket in self.debouncer.due(self.now, limit):
+            if ticket.is_folder:
+                self._scans.append(self._scan_folder(ticket))
+                continue
             try:
                 examination = self.examiner.examine(ticket, self.now)
             except CatalogUnavailable:
@@ -131,7 +147,7 @@ class Pipeline:
         )
 
     def _begin(self) -> None:
-        self.debouncer = Debouncer(self._window)
+        self.debouncer = Debouncer(self._window, bounds=self._bounds)
         config = SettleConfig(quiet=self._window, max_wait=MAX_WAIT)
         self.examiner = Examiner(config, _View(self.world, self.ledger))
         self.decider = Decider(
@@ -139,9 +155,10 @@ class Pipeline:
             self.ledger,
             self.world,
             self._clock,
-            lambda noticed, now: self.debouncer.undecided(noticed, 30.0, now),
+            lambda now: self.debouncer.oldest_undecided(30.0, now),
         )
         self._in_flight = {}
+        self._scans = []
         self._batch = []
 
     def _publish(self) -> None:
@@ -193,6 +210,35 @@ class Pipeline:
             noticed=noticed,
             moved_from=moved_from,
         )
+
+    def _scan_folder(self, ticket: Ticket) -> Iterator[None]:
+        """What the scanning stage does with a folder that stands for dirty paths below it; stops where it waits.
+
+        What is unknown now is hinted at too: the real scan leaves it to the polls of folders that cannot be read.
+        """
+        assert self.debouncer.is_folded(ticket.path)
+        self.folded += 1
+        below = [
+            path
+            for path in sorted(self.world.files.keys() | self.ledger.rows.keys())
+            if path.startswith(ticket.path + b"/")
+        ]
+        for path in [*below, ticket.path]:
+            while self.debouncer.files():
+                yield
+            owed = self.debouncer.may_owe_reading(path)
+            if path == ticket.path or owed or not self._is_proved(path):
+                hint = Hint(path, HintKind.SCANNED, source=Source.KERNEL)
+                self.debouncer.hint(
+                    hint, LIBRARY, self.now, self.world.now_ns, must_hash=owed, noticed=ticket.noticed
+                )
+        self.debouncer.done(ticket, self.now)
+
+    def _is_proved(self, path: bytes) -> bool:
+        row = self.ledger.rows.get(path)
+        if row is None or row.fingerprint is None or row.racy or row.growing:
+            return False
+        return row.stat == self.world.look(path, LIBRARY)
 
     def _spread(self, hint: Hint) -> None:
         paths = {

@@ -7,12 +7,14 @@ as themselves. Authentication is `trust`: it listens on 127.0.0.1 only.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -72,6 +74,8 @@ class PostgresCluster:
         if self._server is None or not self._server.running:
             self._forget()
             self.start()
+        else:
+            self.resume()
 
     def stop(self) -> None:
         """End the server in order ("fast": connections are closed, open transactions undone)."""
@@ -89,6 +93,23 @@ class PostgresCluster:
         """Stop and start again; every connection is lost, committed data are not."""
         self.stop()
         self.start()
+
+    def suspend(self) -> None:
+        """Stop the server and all its backends with SIGSTOP: connections stay, and nothing is answered."""
+        for process in self._family():
+            process.suspend()
+
+    def resume(self) -> None:
+        """Let a suspended server go on."""
+        for process in self._family():
+            with contextlib.suppress(psutil.NoSuchProcess):  # a session that ended in between
+                process.resume()
+
+    def _family(self) -> list[psutil.Process]:
+        """The server first: suspended, it starts no backends that would be left out."""
+        assert self._server is not None
+        server = psutil.Process(self._server.pid)
+        return [server, *server.children(recursive=True)]
 
     def create_database(self, name: str) -> str:
         """Create an empty database and return its URL."""

@@ -39,7 +39,7 @@ class ServiceProcess:
         database_url: str | None = None,
         **settings: str,
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self.log = folder / "service.log"
         self.port = free_port()
         roots = roots if isinstance(roots, list) else [roots]
@@ -58,11 +58,15 @@ class ServiceProcess:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
+    def command_line(self) -> list[str]:
+        """The command that is started."""
+        return [sys.executable, "-m", "file_watcher", "run"]
+
     def start(self) -> None:
         """Start it; returns at once."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "file_watcher", "run"],
+                self.command_line(),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

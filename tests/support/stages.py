@@ -84,10 +84,6 @@ class StubStages:
         self.asked.append(f"published {sequence}")
         return self._after_a_moment(self.published)
 
-    def prune(self, retention_seconds: float, keep: int) -> int:
-        self.asked.append(f"pruned {retention_seconds:g} {keep}")
-        return 3
-
     @staticmethod
     def _after_a_moment(answer: bool) -> bool:
         if not answer:

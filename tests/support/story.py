@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from file_watcher.model import EventType, FileEvent, Fingerprint, Hint
+from file_watcher.watching.dirty import DebounceBounds
 from tests.support.pipeline import UNKNOWN_PAUSE, Pipeline
 from tests.support.world import World
 
@@ -69,9 +70,10 @@ _UNTOLD = frozenset({"link", "forbid", "allow"})
 class Story:
     """A disk, the pipeline that watches it, and what has happened so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: DebounceBounds | None = None) -> None:
+        """`bounds` of what may be dirty; as in the service where none are given."""
         self.world = World()
-        self.pipeline = Pipeline(self.world)
+        self.pipeline = Pipeline(self.world, bounds=bounds)
         self.is_all_told = True
         """Whether the kernel's hints told of every change."""
         self._loses_hints = False

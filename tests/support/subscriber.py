@@ -32,23 +32,29 @@ def channel_to(url: str) -> Iterator[Any]:
 
 
 def subscribe(
-    url: str, exchange: str = "file_events", key: str = "#", arguments: Mapping[str, object] | None = None
+    url: str,
+    exchange: str = "file_events",
+    key: str = "#",
+    arguments: Mapping[str, object] | None = None,
+    queue: str = QUEUE,
 ) -> None:
     """Make the exchange as the service would, and a durable queue that keeps what is published."""
     with channel_to(url) as channel:
         channel.exchange_declare(exchange, exchange_type="topic", durable=True)
-        channel.queue_declare(QUEUE, durable=True, arguments=dict(arguments or {}))
-        channel.queue_bind(QUEUE, exchange, key)
+        channel.queue_declare(queue, durable=True, arguments=dict(arguments or {}))
+        channel.queue_bind(queue, exchange, key)
 
 
-def received(url: str, enough: Callable[[list[str]], bool], timeout: float = 20.0) -> list[str]:
+def received(
+    url: str, enough: Callable[[list[str]], bool], timeout: float = 20.0, queue: str = QUEUE
+) -> list[str]:
     """Take messages off the queue until `enough` says so of their ids; each is held against the schemas."""
     ids: list[str] = []
     with channel_to(url) as channel:
 
         def take() -> bool:
             while True:
-                method, properties, body = channel.basic_get(QUEUE, auto_ack=True)
+                method, properties, body = channel.basic_get(queue, auto_ack=True)
                 if method is None:
                     return enough(ids)
                 validated(body, method.routing_key)

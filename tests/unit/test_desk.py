@@ -13,12 +13,12 @@ import pytest
 
 from file_watcher import barrier as barrier_module
 from file_watcher import desk as desk_module
-from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.requests import Instances, Request, Requests
 from file_watcher.desk import Desk, DeskConfig
-from file_watcher.errors import CatalogBusy, CatalogUnavailable
+from file_watcher.errors import CatalogBusy, CatalogUnavailable, UsageError
 from file_watcher.lifecycle import Deadline
 from file_watcher.model import Source
+from file_watcher.snapshots import Replayer, Wish
 from file_watcher.watching.keeper import LibraryKeeper
 from tests.support.keeping import report
 from tests.support.stages import StubStages
@@ -73,21 +73,44 @@ class Table:
             raise CatalogUnavailable("the database is away")
 
 
+class Replays:
+    """A replayer that does what the test says."""
+
+    def __init__(self) -> None:
+        self.wishes: list[tuple[int, Wish]] = []
+        self.outcomes: list[Exception | Mapping[str, Any] | None] = []
+        self.is_slow = False
+
+    def replay(
+        self, request_id: int, wish: Wish, should_stop: Callable[[], bool]
+    ) -> Mapping[str, Any] | None:
+        self.wishes.append((request_id, wish))
+        while self.is_slow:
+            if should_stop():
+                return None
+            threading.Event().wait(0.01)
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
 class Front:
     """A desk over both."""
 
     def __init__(self) -> None:
         self.world, self.table = StubStages(), Table()
+        self.replays = Replays()
         self.failures: list[BaseException] = []
         self.kept = 0
         self.is_owned = True
         self.desk = Desk(
-            DeskConfig("abc12345", retention_seconds=60.0, retention_events=1000),
+            DeskConfig("abc12345"),
             cast("Requests", self.table),
             cast("Instances", self.table),
-            cast("Outbox", self.world),
             cast("LibraryKeeper", self.world),
             self.world.barrier(),
+            cast("Replayer", self.replays),
             lambda: {"http": "127.0.0.1:8085"},
             self.keep_ownership,
             lambda _, error: self.failures.append(error),
@@ -202,6 +225,50 @@ def test_those_who_wait_at_the_end_are_told_that_the_service_stops() -> None:
             assert front.table.answer_to(number)["error"] == "the service stops"
 
 
+# replay
+
+
+def test_a_replay_answers_its_request_itself_in_the_commit_that_records_it() -> None:
+    with working() as front:
+        front.replays.outcomes = [{"snapshots": []}, UsageError("no such library")]
+        done = front.table.ask("replay", **Wish("music").arguments())
+        refused = front.table.ask("replay", **Wish("speech", (b"/m/a",), 5, "late").arguments())
+        answer = front.table.answer_to(refused)
+        assert (answer["error"], answer["misuse"]) == ("no such library", True)
+        assert done not in front.table.answers
+        assert front.replays.wishes == [
+            (done, Wish("music")),
+            (refused, Wish("speech", (b"/m/a",), 5, "late")),
+        ]
+
+
+def test_a_replay_that_takes_long_keeps_nothing_else_waiting_and_ends_with_the_service() -> None:
+    with working() as front:
+        front.replays.is_slow = True
+        number = front.table.ask("replay")
+        wait_for(lambda: front.replays.wishes, "it to be worked on")
+        assert front.table.answer_to(front.table.ask("sync"))["sequence"] == 42
+        front.desk.close()
+        assert front.desk.join(Deadline(5))
+        assert front.table.answer_to(number)["error"] == "the service stops"
+
+
+def test_a_replay_that_meets_a_lost_database_is_tried_again() -> None:
+    with working() as front:
+        front.replays.outcomes = [CatalogUnavailable("away"), UsageError("there after all")]
+        number = front.table.ask("replay")
+        assert front.table.answer_to(number)["error"] == "there after all"
+        assert [request for request, _ in front.replays.wishes] == [number, number]
+
+
+def test_a_replay_that_can_never_be_done_does_not_end_the_service_at_every_start() -> None:
+    with working() as front:
+        front.replays.outcomes = [ArithmeticError("a bug"), UsageError("the next one")]
+        answer = front.table.answer_to(front.table.ask("replay"))
+        assert answer["error"] == "nothing was enqueued, and the log says why (a bug)"
+        assert front.table.answer_to(front.table.ask("replay"))["error"] == "the next one"
+
+
 # the database
 
 
@@ -260,15 +327,13 @@ def test_a_desk_that_opens_while_the_database_is_away_opens_later() -> None:
     assert front.desk.join(Deadline(5))
 
 
-# keeping house
+# heart and ownership
 
 
-def test_the_heart_beats_and_what_was_published_long_ago_is_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heart_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "_BEAT_SECONDS", 0.2)
-    monkeypatch.setattr(desk_module, "_PRUNE_SECONDS", 0.2)
     with working() as front:
-        pruned: Callable[[], int] = lambda: front.world.asked.count("pruned 60 1000")  # noqa: E731
-        wait_for(lambda: len(front.table.beats) >= 2 and pruned() >= 2, "two of each")
+        wait_for(lambda: len(front.table.beats) >= 2, "two beats")
         assert front.table.beats[0] == ("abc12345", {"http": "127.0.0.1:8085"})
 
 

@@ -15,6 +15,7 @@ from file_watcher.ledger import EVENTS, Ledger, LibraryMemory, SystemClock
 from file_watcher.model import EventType, Library
 from file_watcher.processing.view import RowChanges
 from file_watcher.telemetry import Telemetry
+from file_watcher.watching.nested import MountIdentity
 from file_watcher.watching.sight import RootIdentity
 from tests.support.catalog import opened, record
 from tests.support.messages import event, validated
@@ -117,6 +118,15 @@ def test_a_root_is_remembered_beyond_its_suspension(books: Books) -> None:
     state = books.libraries.library_state(books.music.id)
     assert state is not None
     assert (state.state, state.reason) == ("suspended", "its disk is not mounted")
+
+
+def test_disks_are_remembered_apart_from_the_root(books: Books) -> None:
+    assert books.memory.recall(books.music).mounts is None
+    disks = {b"/data/music/disk": MountIdentity(2**64 - 1, "7")}
+    books.memory.remember_mounts(books.music, disks)
+    books.memory.remember(books.music, None, suspended="its disk is not mounted", first_scan_done=True)
+    assert books.memory.recall(books.music).mounts == disks
+    assert not books.memory.holds_below(b"/data/music/disk")
 
 
 def test_a_first_scan_that_was_done_is_not_forgotten(books: Books) -> None:

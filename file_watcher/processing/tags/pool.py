@@ -17,6 +17,7 @@ from file_watcher.model import FileStat, Metadata
 from file_watcher.processing.tags.crew import Crew
 from file_watcher.processing.tags.errors import TagReaderClosed
 from file_watcher.processing.tags.process import ChildConfig, Job
+from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
 
 
@@ -49,6 +50,7 @@ class TagReader:
         self._selector: selectors.BaseSelector
         self._wake_read = self._wake_write = -1
         self._threads: list[threading.Thread] = []
+        self._pulse = Pulse("fw-tags")
 
     def start(self) -> None:
         """Start the thread; children start with the first file. Called once."""
@@ -85,6 +87,10 @@ class TagReader:
         """Wait for the end; False where the thread was still running at the deadline."""
         return join_all(self._threads, deadline)
 
+    def progress(self) -> Progress:
+        """How far the thread is. While a child reads it looks after it, so that a child that hangs is ended."""
+        return self._pulse.look()
+
     def _wake(self) -> None:
         """Wake the thread once for all that came since it last looked. The lock is held; never blocks."""
         if not self._signalled:
@@ -94,8 +100,11 @@ class TagReader:
     def _run(self) -> None:
         try:
             while not self._closing:
+                self._pulse.at("looks after the processes that read tags")
                 self._crew.step(self._take_arrived(), self._selector)
-                for key, _ in self._selector.select(self._crew.seconds_to_wait()):
+                if (seconds := self._crew.seconds_to_wait()) is None:
+                    self._pulse.rest()
+                for key, _ in self._selector.select(seconds):
                     if key.fd == self._wake_read:
                         self._acknowledge()
                     else:

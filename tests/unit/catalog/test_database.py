@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,28 +11,8 @@ from file_watcher.catalog import engines
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.store import Batch, Refusal
 from file_watcher.errors import CatalogError, CatalogUnavailable, UsageError
-from tests.support.catalog import message, opened, record, store_of
+from tests.support.catalog import another_process_writes, message, opened, record, store_of
 from tests.support.ports import free_port
-
-HOLD_THE_WRITE_LOCK = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.readline()
-"""
-
-
-@contextmanager
-def another_process_writes(path: Path) -> Iterator[None]:
-    command = [sys.executable, "-c", HOLD_THE_WRITE_LOCK, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield
-        finally:
-            process.communicate("go\n", timeout=10)
 
 
 @pytest.mark.parametrize(

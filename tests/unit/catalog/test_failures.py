@@ -47,9 +47,7 @@ def test_what_a_driver_raises_without_its_wrapping_means_the_same() -> None:
     assert isinstance(translate(away, WHERE, opened=True), CatalogUnavailable)
 
 
-@pytest.mark.parametrize(
-    "code", [sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_ERROR]
-)
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR])
 def test_what_needs_mending_in_sqlite_is_permanent(code: int) -> None:
     meaning = translate(sqlite_error(code), WHERE, opened=True)
 
@@ -57,15 +55,16 @@ def test_what_needs_mending_in_sqlite_is_permanent(code: int) -> None:
     assert WHERE in str(meaning)
 
 
-def test_a_file_that_cannot_be_opened_is_a_wrong_address_only_at_first() -> None:
-    error = sqlite_error(sqlite3.SQLITE_CANTOPEN)
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM])
+def test_a_file_that_cannot_be_opened_or_written_is_a_wrong_address_only_at_first(code: int) -> None:
+    error = sqlite_error(code)
 
     assert isinstance(translate(error, WHERE, opened=False), CatalogError)
     assert isinstance(translate(error, WHERE, opened=True), CatalogUnavailable)
 
 
 @pytest.mark.parametrize(
-    "state", ["08006", "40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "58030"]
+    "state", ["08006", "25006", "40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "58030"]
 )
 def test_what_passes_in_postgresql_may_be_tried_again(state: str) -> None:
     assert isinstance(translate(postgresql_error("text", state), WHERE, opened=True), CatalogUnavailable)

@@ -96,3 +96,33 @@ def test_a_sqlite_catalog_is_owned_by_the_lock_beside_it(tmp_path: Path) -> None
 
     assert (tmp_path / "catalog.db.lock").exists()
     lock.release()
+
+
+def test_a_catalog_that_is_what_it_was_is_kept_though_it_grew(tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.db"
+    catalog.write_bytes(b"one")
+    lock = OwnerLock(catalog)
+    lock.acquire()
+    catalog.write_bytes(b"one and more")
+
+    lock.keep()
+
+    lock.release()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_catalog_that_was_removed_or_replaced_is_no_longer_ours_to_write(
+    tmp_path: Path, is_replaced: bool
+) -> None:
+    catalog = tmp_path / "catalog.db"
+    catalog.write_bytes(b"one")
+    lock = OwnerLock(catalog)
+    lock.acquire()
+    catalog.rename(tmp_path / "aside.db")
+    if is_replaced:
+        catalog.write_bytes(b"one")
+
+    with pytest.raises(CatalogError, match="removed or replaced while it was in use"):
+        lock.keep()
+
+    lock.release()

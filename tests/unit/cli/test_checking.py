@@ -194,7 +194,10 @@ def test_without_a_home_folder_that_is_told_where_one_is_needed(
     assert checked.about("state folder") == []
 
 
-def test_a_broker_url_that_only_the_publisher_refuses_is_a_problem(invoke: Invoke, tmp_path: Path) -> None:
-    checked = Checked(invoke, tmp_path, RABBITMQ_URL="amqp://me:hush@host/%2F?socket_timeout=5")
-    assert "RABBITMQ_URL cannot be used" in checked.bad()["broker"]
-    assert "hush" not in checked.result.output
+def test_an_option_in_the_brokers_url_that_has_no_effect_is_refused_without_its_password(
+    invoke: Invoke,
+) -> None:
+    told = invoke("check", RABBITMQ_URL="amqp://me:hush@host/%2F?socket_timeout=5", WATCHER_HTTP_ADDR="off")
+    assert told.exit_code == 2
+    assert "only heartbeat=SECONDS may stand" in " ".join(told.output.split())
+    assert "hush" not in told.output

@@ -18,6 +18,7 @@ from file_watcher.cli.checking_folders import (
     check_folders,
     inotify_use,
     judge_budget,
+    judge_own_limit,
     take_census,
 )
 from file_watcher.cli.findings import Finding, Mark
@@ -138,6 +139,15 @@ def test_watches_that_others_hold_count_as_a_warning() -> None:
     watches, instances = judged(5_000, InotifyLimits(8192, 1, 16384), InotifyUse(4_000, 1))
     assert (watches.mark, instances.mark) == (Mark.WARNING, Mark.WARNING)
     assert instances.mend == "sysctl -w fs.inotify.max_user_instances=4"
+
+
+def test_a_setting_that_allows_too_few_watches_is_a_warning() -> None:
+    (told,) = judge_own_limit([Census(folders=70), Census(folders=31)], 100)
+    assert told.mark is Mark.WARNING
+    assert "FILE_WATCH_MAX_WATCHES is 100, 101 folders are to be watched" in told.detail
+    assert told.mend == "FILE_WATCH_MAX_WATCHES=256, or unset it"
+    assert list(judge_own_limit([Census(folders=100)], 100)) == []
+    assert list(judge_own_limit([Census(folders=100)], None)) == []
 
 
 def test_limits_that_cannot_be_read_are_told() -> None:

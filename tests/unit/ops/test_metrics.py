@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from file_watcher.errors import CatalogUnavailable
 from file_watcher.model import Library
 from file_watcher.ops.metrics import STAGES, Metrics
 from file_watcher.telemetry import Telemetry
@@ -64,6 +65,7 @@ def test_plain_counters_follow_their_reports() -> None:
     metrics = Metrics()
     metrics.debounced(4)
     metrics.unchanged(2)
+    metrics.merged(3)
     metrics.missed()
     metrics.hashed(1_000, 0.5)
     metrics.committed(7, 0.02)
@@ -73,6 +75,7 @@ def test_plain_counters_follow_their_reports() -> None:
         for name in (
             "debounce_suppressed",
             "unchanged",
+            "outbox_merged",
             "missed",
             "hashed_bytes",
             "hash_seconds",
@@ -81,6 +84,7 @@ def test_plain_counters_follow_their_reports() -> None:
     } == {
         "debounce_suppressed": 4.0,
         "unchanged": 2.0,
+        "outbox_merged": 3.0,
         "missed": 1.0,
         "hashed_bytes": 1_000.0,
         "hash_seconds": 0.5,
@@ -166,6 +170,25 @@ def test_queues_and_watches_are_asked_at_the_scrape() -> None:
     assert value(metrics, "watcher_queue_depth", queue="decide") == 0.0
     states = ("active", "added", "removed", "polled")
     assert [value(metrics, "watcher_watches", state=state) for state in states] == [17.0, 0.0, 0.0, 2.0]
+
+
+def test_a_circuit_is_in_one_of_its_states() -> None:
+    metrics = Metrics()
+    metrics.set_circuit_source(lambda: {"broker": "half_open"})
+    states = ("closed", "half_open", "open")
+    found = [value(metrics, "watcher_circuit_state", dependency="broker", state=state) for state in states]
+    assert found == [0.0, 1.0, 0.0]
+
+
+def test_a_database_that_is_away_costs_the_outbox_its_samples_without_a_traceback() -> None:
+    def away() -> tuple[int, float | None]:
+        raise CatalogUnavailable("the database is away")
+
+    metrics = Metrics()
+    metrics.set_outbox_source(away)
+    with capture_logs() as logs:
+        assert value(metrics, "watcher_scrape_errors_total", source="outbox") == 1.0
+    assert [each["log_level"] for each in logs] == ["debug"]
 
 
 def test_a_source_that_raises_costs_only_its_own_samples_and_is_counted() -> None:

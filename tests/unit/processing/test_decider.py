@@ -28,14 +28,14 @@ class Desk(Scene):
     def __init__(self) -> None:
         super().__init__()
         self.ledger = MemoryLedger()
-        self.undecided_before = -1.0
+        self.oldest_undecided: float | None = None
         """Hints from after this time are decided."""
         self.decider = Decider(
             DeciderConfig(MOVE_WINDOW, PATIENCE),
             self.ledger,
             self.world,
             StepClock(self.world),
-            lambda noticed, now: noticed <= self.undecided_before,
+            lambda now: self.oldest_undecided,
         )
 
     def know_as_is(self, path: bytes, **fields: object) -> FileRecord:
@@ -148,10 +148,10 @@ def test_a_file_that_is_gone_waits_for_the_move_window_and_is_then_deleted(desk:
 
 
 def test_of_several_held_the_oldest_counts(desk: Desk) -> None:
-    for path, after in ((A, 0.5), (B, 0.0), (C, 1.0)):
+    for path, noticed, after in ((A, 990.5, 0.0), (B, 990.0, 0.5), (C, 991.0, 1.0)):
         desk.know(path, path)
         desk.world.delete(path)
-        desk.step(replace(desk.see(path), noticed=990.0 + after), after=after)
+        desk.step(replace(desk.see(path), noticed=noticed), after=after)
     assert desk.decider.next_deadline() == NOW + 2.0
     assert desk.decider.oldest_noticed() == 990.0
 
@@ -169,7 +169,7 @@ def test_a_file_that_is_gone_waits_longer_while_earlier_hints_are_undecided(desk
     desk.know(A, b"one")
     desk.world.delete(A)
     desk.step(desk.see(A))
-    desk.undecided_before = NOW
+    desk.oldest_undecided = NOW
     assert desk.tell(after=10 * PATIENCE - 0.1) == []
     assert desk.tell(after=10 * PATIENCE) == [("deleted", A)], "what hangs is not waited for"
 
@@ -178,8 +178,26 @@ def test_a_file_that_is_gone_waits_no_longer_for_hints_that_came_after_it(desk: 
     desk.know(A, b"one")
     desk.world.delete(A)
     desk.step(desk.see(A))
-    desk.undecided_before = NOW - 0.1
+    desk.oldest_undecided = NOW + 0.1
     assert desk.tell(after=2.0) == [("deleted", A)]
+
+
+def test_while_very_many_are_held_none_waits_longer_than_the_window(desk: Desk) -> None:
+    decider = Decider(
+        DeciderConfig(MOVE_WINDOW, PATIENCE, most_held=1),
+        desk.ledger,
+        desk.world,
+        StepClock(desk.world),
+        lambda now: 0.0,
+    )
+    for path in (A, B):
+        desk.know(path, path)
+        desk.world.delete(path)
+    decider.step([desk.see(A)], NOW)
+    assert decider.step([], NOW + MOVE_WINDOW).decision.events == [], "one of them has all the time it needs"
+    decider.step([desk.see(B)], NOW + 1.0)
+    assert told(decider.step([], NOW + MOVE_WINDOW).decision.events) == [("deleted", A)]
+    assert decider.step([], NOW + 1.0 + MOVE_WINDOW).decision.events == []
 
 
 def test_patience_is_never_shorter_than_the_move_window(desk: Desk) -> None:
@@ -188,7 +206,7 @@ def test_patience_is_never_shorter_than_the_move_window(desk: Desk) -> None:
         desk.ledger,
         desk.world,
         StepClock(desk.world),
-        lambda noticed, now: True,
+        lambda now: 0.0,
     )
     desk.know(A, b"one")
     desk.world.delete(A)
@@ -288,7 +306,7 @@ def test_a_move_onto_a_known_file_waits_while_that_one_may_be_among_what_is_unde
     desk.world.rename(B, C)
     desk.world.rename(A, B)
     desk.step(desk.see(A), desk.see(B, A))
-    desk.undecided_before = NOW
+    desk.oldest_undecided = NOW
     assert desk.tell(after=20.0) == []
     assert desk.tell(desk.see(C, B), after=21.0) == [("renamed", C, B), ("renamed", B, A)]
 
@@ -417,7 +435,7 @@ def test_an_absence_loads_its_own_row_and_no_more(desk: Desk) -> None:
             asked.append((set(paths), set(inodes), set(contents)))
             return super().load(paths, inodes, contents)
 
-    decider = Decider(DeciderConfig(), Asked(), desk.world, StepClock(desk.world), lambda noticed, now: False)
+    decider = Decider(DeciderConfig(), Asked(), desk.world, StepClock(desk.world), lambda now: None)
     decider.step([desk.see(b"/lib/d/x")], NOW)
     desk.world.write(A, b"one")
     decider.step([desk.see(A)], NOW)
@@ -439,7 +457,7 @@ def test_rows_below_are_asked_for_only_where_a_new_file_stands(desk: Desk) -> No
             return super().records_below(paths)
 
     ledger = Asked()
-    decider = Decider(DeciderConfig(), ledger, desk.world, StepClock(desk.world), lambda noticed, now: False)
+    decider = Decider(DeciderConfig(), ledger, desk.world, StepClock(desk.world), lambda now: None)
     ledger.rows[A] = desk.know(A, b"one")
     desk.world.write(B, b"two")
     decider.step([desk.see(A), desk.see(B), desk.see(C)], NOW)
@@ -471,7 +489,7 @@ def test_how_coarse_timestamps_are_decides_what_is_racy(desk: Desk) -> None:
             ledger,
             desk.world,
             StepClock(desk.world),
-            lambda noticed, now: False,
+            lambda now: None,
         )
         decider.step([desk.see(A)], NOW)
         assert ledger.rows[A].racy is racy
@@ -502,9 +520,7 @@ def test_a_ledger_gets_each_batch_in_one_call(desk: Desk) -> None:
             batches.append(len(events))
             super().record(rows, events)
 
-    decider = Decider(
-        DeciderConfig(), Counting(), desk.world, StepClock(desk.world), lambda noticed, now: False
-    )
+    decider = Decider(DeciderConfig(), Counting(), desk.world, StepClock(desk.world), lambda now: None)
     for path in (A, B, C):
         desk.world.write(path, path)
     decider.step([desk.see(path) for path in (A, B, C)], NOW)

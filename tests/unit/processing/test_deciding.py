@@ -134,13 +134,15 @@ class Told(Telemetry):
 class Office:
     """A stage with all that it talks to."""
 
-    def __init__(self, batch_size: int = 4) -> None:
+    def __init__(self, batch_size: int = 4, granularity: float = 0.0) -> None:
         self.decider = StubDecider()
         self.told = Told()
         self.commits = 0
         self.failures: list[BaseException] = []
         self.stage = DecidingStage(
-            DecidingConfig(batch_size, unknown_pause=30.0, first_retry=0.01, longest_retry=0.02),
+            DecidingConfig(
+                batch_size, unknown_pause=30.0, first_retry=0.01, longest_retry=0.02, granularity=granularity
+            ),
             cast("Decider", self.decider),
             self.told,
             lambda path: LIBRARY if path.startswith(b"/lib/") else None,
@@ -165,8 +167,8 @@ class Office:
 
 
 @contextmanager
-def working(batch_size: int = 4) -> Iterator[Office]:
-    office = Office(batch_size)
+def working(batch_size: int = 4, granularity: float = 0.0) -> Iterator[Office]:
+    office = Office(batch_size, granularity)
     office.stage.start()
     try:
         yield office
@@ -418,3 +420,19 @@ def test_a_catalog_that_cannot_be_used_ends_the_stage_and_is_reported() -> None:
     assert isinstance(office.failures[0], CatalogError)
     office.stage.close()
     assert office.stage.join(Deadline(5))
+
+
+def test_what_is_racy_is_read_once_more_when_the_filesystems_clock_has_moved_on() -> None:
+    with working(granularity=2.0) as office:
+        row = FileRecord(b"/lib/a", LIBRARY.id, "file 1", 1, STAT, fingerprint_of(b"la"), racy=True)
+        office.decide(recheck=[row])
+        office.submit(ticket())
+        (look,) = wait_for(lambda: office.told.of("look_at"), "another look")
+        assert look == (b"/lib/a", {"delay": 2.0, "must_hash": True, "background": True})
+
+
+def test_a_file_whose_tags_could_not_be_had_is_read_again_in_the_background() -> None:
+    with working() as office:
+        office.submit(ticket(), read_again=True)
+        (look,) = wait_for(lambda: office.told.of("look_at"), "another look")
+        assert look == (b"/lib/a", {"delay": 30.0, "must_hash": True, "background": True})

@@ -127,6 +127,51 @@ def test_a_lost_database_puts_the_file_off() -> None:
         all_slots_are_free(pool, outcomes)
 
 
+def test_a_worker_that_met_a_database_that_is_away_takes_no_other_file_for_a_while() -> None:
+    asked: list[float] = []
+
+    def examine(ticket: Ticket, now: float) -> Examination:
+        asked.append(now)
+        raise CatalogUnavailable("away")
+
+    with working(examine) as (pool, _):
+        for number in range(6):
+            pool.put(ticket(str(number)), 1)
+        wait_for(lambda: len(asked) == 4, "two rounds of two workers")
+
+        assert asked[2] - asked[0] >= 1.0
+        assert all(source().doing is None for source in pool.progress[:2]), "that is no hang"
+
+
+def test_a_worker_tells_what_it_is_at_and_each_block_of_a_file_is_progress() -> None:
+    go_on, is_over = threading.Semaphore(0), threading.Event()
+
+    def examine(ticket: Ticket, now: float) -> Examination:
+        while not is_over.is_set():
+            go_on.acquire(timeout=10)
+            assert not pool.gives_up()
+        return Examination(seen(ticket))
+
+    with working(examine, PoolConfig(threads=1, queue_size=8, in_flight=1)) as (pool, outcomes):
+        (worker, workers) = pool.progress
+        assert (worker().doing, workers().doing) == (None, None)
+        pool.put(ticket("large"), 1)
+        pool.put(ticket("behind it"), 1)
+        wait_for(lambda: worker().doing == "examines /lib/large", "the worker to be at it")
+        wait_for(lambda: workers().doing == "1 files wait to be read", "the other to wait")
+        before = worker().steps, workers().steps
+        go_on.release()
+        wait_for(lambda: worker().steps > before[0], "a step")
+        assert workers().steps > before[1]
+        outcomes.has_room = False
+        assert workers().doing is None, "it is the decider that is behind"
+        outcomes.has_room = True
+        is_over.set()
+        go_on.release(2)
+        wait_for(lambda: len(outcomes.submitted) == 2, "both files")
+        assert worker().doing is None
+
+
 def test_a_surprise_costs_neither_the_worker_nor_those_who_wait_for_the_file() -> None:
     def examine(ticket: Ticket, now: float) -> Examination:
         raise ValueError("what is this?")
@@ -264,6 +309,9 @@ def test_a_file_whose_tags_cannot_be_had_is_told_with_the_reason(
         tags.set_exception(error)
         assert outcomes.only().observation.metadata == {"error": str(error)}  # type: ignore[union-attr]
         assert outcomes.errors == counted
+        assert outcomes.only().read_again is isinstance(error, TagsUnavailable), (
+            "what may pass is tried again"
+        )
 
 
 # the end

@@ -992,3 +992,34 @@ def test_a_growing_file_that_may_no_longer_be_read_stops_growing(scene: Scene) -
     decision = scene.decide(scene.see(A, error="forbidden"))
     assert told(decision.events) == [("modified", A)]
     assert decision.rows.updates[0].growing is False
+
+
+# -- tags that could not be read before ------------------------------------------------------------------
+
+
+def test_tags_that_could_not_be_read_are_told_once_they_can_be(scene: Scene) -> None:
+    row = scene.know(A, b"one", metadata={"error": "the child was killed"})
+    scene.world.touch(A)
+    seen = scene.see(A)
+    decision = scene.decide(seen)
+    (event,) = decision.events
+    assert (event.event_type, event.changed, event.metadata) == (
+        EventType.MODIFIED,
+        ("attributes",),
+        seen.metadata,
+    )
+    assert (event.version, event.previous_version, event.fingerprint) == (2, 1, row.fingerprint)
+    assert decision.rows.updates[0].metadata == seen.metadata
+
+
+@pytest.mark.parametrize("metadata", [{"error": "no frames"}, None])
+def test_tags_that_can_be_read_no_better_are_told_once(scene: Scene, metadata: dict[str, str] | None) -> None:
+    scene.know(A, b"one", metadata={"error": "no frames"})
+    scene.world.touch(A)
+    assert scene.told(replace(scene.see(A), metadata=metadata)) == []
+
+
+def test_tags_that_were_read_are_not_told_again_with_the_same_content(scene: Scene) -> None:
+    scene.know(A, b"one", metadata={"title": "before"})
+    scene.world.touch(A)
+    assert scene.told(replace(scene.see(A), metadata={"error": "the child was killed"})) == []

@@ -59,8 +59,16 @@ def test_waits_grow_with_the_attempts_up_to_the_cap_and_are_jittered(attempts: i
         assert len(set(waits)) > 100
 
 
-def test_what_only_an_operator_can_mend_is_tried_at_the_cap() -> None:
-    assert publisher()._wait_seconds()(after(1, AUTH)) == 30.0
+@pytest.mark.parametrize(("attempts", "longest"), [(1, 2.0), (3, 8.0), (5, 30.0), (5000, 30.0)])
+def test_what_only_an_operator_can_mend_is_tried_less_often_but_not_too_late(
+    attempts: int, longest: float
+) -> None:
+    seconds = publisher()._wait_seconds()
+
+    waits = [seconds(after(attempts, AUTH)) for _ in range(300)]
+
+    assert min(waits) >= 1.0
+    assert 0.8 * longest < max(waits) <= longest
 
 
 @pytest.fixture

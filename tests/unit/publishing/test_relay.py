@@ -73,6 +73,17 @@ def test_recorded_messages_go_out_when_a_broker_answers() -> None:
     assert [(entry["where"], entry["waiting"]) for entry in told] == [("nowhere:5672, vhost /", 2)]
 
 
+def test_a_merged_message_counts_as_published_once_the_one_that_carries_it_is() -> None:
+    outbox, lane = MemoryOutbox([recorded(2)]), MemoryLane()
+    outbox.carriers[1] = 2
+    with running(outbox) as relay:
+        relay.on_ready(lane)
+        wait_for(lambda: lane.submitted, "the message")
+        assert not relay.wait_until_published(1, 0.05)
+        relay.on_confirmed(lane.submitted)
+        assert relay.wait_until_published(1, 5)
+
+
 def test_a_wake_up_sends_what_was_committed_meanwhile() -> None:
     outbox, lane = MemoryOutbox(), MemoryLane()
     with running(outbox) as relay:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from file_watcher.model import EventType
+from file_watcher.catalog.snapshot import Scope
+from file_watcher.model import EventType, uuid7
 from file_watcher.publishing import schema
 from file_watcher.publishing.message import encode_event
-from tests.support.messages import event
+from file_watcher.snapshots import Telling
+from tests.support.messages import LIBRARY, NOW_NS, event
 
 Document = dict[str, Any]
 
@@ -91,6 +93,10 @@ def test_an_unknown_key_does_not_break_the_contract() -> None:
         (EventType.RENAMED, {"evidence": "guess"}),
         (EventType.RENAMED, {"previous": {"file_path": "/m/x"}}),
         (EventType.IDLE, {"evidence": "cookie"}),
+        (EventType.CREATED, {"snapshot": "0191"}),
+        (EventType.MODIFIED, {"snapshot": uuid7()}),
+        (EventType.CREATED, {"snapshot": uuid7(), "previous_version": 2}),
+        (EventType.CREATED, {"snapshot": uuid7(), "reason": "why"}),
     ],
 )
 def test_each_type_of_event_holds_what_it_must(event_type: EventType, change: Document) -> None:
@@ -98,6 +104,31 @@ def test_each_type_of_event_holds_what_it_must(event_type: EventType, change: Do
 
     assert is_valid(whole)
     assert not is_valid({**whole, **change})
+
+
+def test_a_created_may_belong_to_a_snapshot_with_the_version_that_the_file_has() -> None:
+    assert is_valid(encoded(EventType.CREATED, snapshot=uuid7(), version=7))
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil"),
+    [
+        *[(kind, key) for kind in ("begin", "end") for key in ("snapshot", "scope", "library")],
+        ("begin", "suspended"),
+        ("begin", "reason"),
+        ("end", "count"),
+    ],
+)
+def test_the_notices_of_a_snapshot_say_what_it_is_of(kind: str, spoil: str) -> None:
+    telling = Telling(LIBRARY, Scope(1, b"/m/a", 5), None, "abc", NOW_NS)
+    told = telling.begin(None) if kind == "begin" else telling.end(3)
+    notice: Document = json.loads(told.body)
+    validator = Draft202012Validator(schema.load("notice"))
+    assert validator.is_valid(notice)
+    assert not validator.is_valid({key: value for key, value in notice.items() if key != spoil})
+    for part in notice["scope"]:
+        scope = {key: value for key, value in notice["scope"].items() if key != part}
+        assert not validator.is_valid({**notice, "scope": scope}), part
 
 
 @pytest.mark.parametrize(

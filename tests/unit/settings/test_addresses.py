@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika import URLParameters
 
+from file_watcher.publishing.broker import BrokerConfig, connection_parameters
 from file_watcher.settings.addresses import (
     BrokerAddress,
     parse_broker_url,
@@ -54,6 +55,23 @@ def test_what_a_url_leaves_out_is_the_brokers_default(url: str) -> None:
 
 def test_a_user_without_a_password_has_an_empty_one() -> None:
     assert parse_broker_url("amqps://me@broker/v").url(with_password=True) == "amqps://me:@broker:5671/v"
+
+
+@pytest.mark.parametrize(
+    "option", ["connection_attempts=3", "socket_timeout=5", "heartbeat=often", "nonsense"]
+)
+def test_what_has_no_effect_in_a_broker_url_is_refused_with_what_has(option: str) -> None:
+    with pytest.raises(ValueError, match="only heartbeat=SECONDS"):
+        parse_broker_url(f"amqp://broker/?{option}")
+
+
+@pytest.mark.parametrize("seconds", [0, 5, 65_535])
+def test_what_is_accepted_in_a_broker_url_is_usable_for_the_publisher(seconds: int) -> None:
+    url = parse_broker_url(f"amqp://broker/?heartbeat={seconds}").url(with_password=True)
+
+    parameters = connection_parameters(BrokerConfig(url=url), "127.0.0.1", "x")
+
+    assert parameters.heartbeat == seconds
 
 
 SECRET = "Geh3im"

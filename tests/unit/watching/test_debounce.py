@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket
 from file_watcher.watching.debounce import Debouncer
+from file_watcher.watching.dirty import DebounceBounds
 from tests.support.world import LIBRARY
 
 A, B, C = b"/lib/a", b"/lib/b", b"/lib/c"
@@ -14,8 +15,8 @@ STAT = FileStat(size=3, mtime_ns=1_000, ctime_ns=2_000, device=7, inode=100)
 class Watched:
     """A debouncer with a window of one second, and short ways to give it hints."""
 
-    def __init__(self) -> None:
-        self.debouncer = Debouncer(1.0)
+    def __init__(self, bounds: DebounceBounds | None = None) -> None:
+        self.debouncer = Debouncer(1.0, bounds=bounds)
 
     def kernel(self, path: bytes, now: float, kind: HintKind = HintKind.CREATED, **more: object) -> None:
         """A hint of the kernel."""
@@ -634,3 +635,261 @@ def test_every_hint_is_followed_by_a_ticket_and_no_path_has_two(
             watched.debouncer.done(ticket, due)
     assert seen >= hinted.keys()
     assert len(watched.debouncer) == 0
+
+
+# -- too many dirty paths --------------------------------------------------------------------------------
+
+
+def crowded(*paths: bytes, waiting: int = 4, folders: int = 64) -> Watched:
+    """Kernel hints at these, one each tenth of a second, where no more than so many may wait."""
+    watched = Watched(DebounceBounds(waiting=waiting, folders=folders))
+    for number, path in enumerate(paths):
+        watched.kernel(path, 10.0 + number / 10, HintKind.CLOSED)
+    return watched
+
+
+ALBUM = [b"/lib/album/%d" % number for number in range(5)]
+
+
+def test_the_folder_stands_for_its_dirty_files_when_there_are_too_many() -> None:
+    watched = crowded(*ALBUM)
+    ticket = watched.take(99.0)
+    assert (ticket.path, ticket.is_folder, ticket.source) == (b"/lib/album", True, Source.KERNEL)
+    assert ticket.noticed == 10.0, "the earliest hint that it stands for"
+    assert watched.debouncer.is_folded(b"/lib/album")
+    assert watched.debouncer.folded == 5
+
+
+def test_the_fullest_folder_is_folded_and_the_others_stay_as_they_are() -> None:
+    watched = crowded(*ALBUM[:4], b"/lib/other/a")
+    assert sorted(watched.due(99.0)) == [b"/lib/album", b"/lib/other/a"]
+
+
+def test_lone_files_are_folded_into_a_folder_that_they_have_in_common() -> None:
+    watched = crowded(*[b"/lib/artist/%d/song" % number for number in range(5)])
+    assert watched.due(99.0) == [b"/lib/artist"]
+
+
+def test_nothing_is_coarser_than_the_librarys_root() -> None:
+    watched = crowded(*[b"/lib/%d/deep/er/song" % number for number in range(5)], b"/lib/song")
+    assert watched.due(99.0) == [b"/lib"]
+
+
+def test_a_hint_below_a_folder_that_waits_is_its_hint() -> None:
+    watched = crowded(*ALBUM)
+    watched.kernel(b"/lib/album/disc/9", 12.0)
+    watched.scan(b"/lib/album/8", 12.0, noticed=3.0)
+    assert len(watched.debouncer) == 1
+    assert watched.take(99.0).noticed == 3.0
+
+
+def test_a_hint_below_a_folder_in_flight_is_looked_at_by_itself() -> None:
+    watched = crowded(*ALBUM)
+    ticket = watched.take(12.0)
+    watched.kernel(b"/lib/album/9", 13.0)
+    watched.debouncer.done(ticket, 14.0)
+    assert watched.due(99.0) == [b"/lib/album/9"]
+
+
+def test_a_folder_that_is_folded_into_while_in_flight_is_scanned_once_more() -> None:
+    watched = crowded(*ALBUM)
+    first = watched.take(12.0)
+    for path in ALBUM:
+        watched.kernel(path, 13.0)
+    assert watched.due(99.0) == [], "one ticket at a time"
+    watched.debouncer.done(first, 99.0)
+    again = watched.take(99.0)
+    assert (again.path, again.is_folder, again.noticed) == (b"/lib/album", True, 13.0)
+    watched.debouncer.done(again, 99.5)
+    assert len(watched.debouncer) == 0
+
+
+def test_what_was_closed_after_writing_is_owed_its_reading_until_its_folder_was_scanned() -> None:
+    watched = crowded(*ALBUM)
+    watched.kernel(b"/lib/album/8", 12.0, HintKind.CLOSED)
+    watched.kernel(b"/lib/album/9", 12.0, HintKind.CREATED)
+    watched.scan(b"/lib/album/x", 12.0, must_hash=True)
+    owed = [*ALBUM, b"/lib/album/8", b"/lib/album/x"]
+    ticket = watched.take(99.0)
+    assert all(watched.debouncer.may_owe_reading(path) for path in owed)
+    assert not watched.debouncer.may_owe_reading(b"/lib/album/9")
+    watched.debouncer.done(ticket, 99.0)
+    assert not any(watched.debouncer.may_owe_reading(path) for path in owed)
+
+
+def test_an_owed_reading_goes_along_when_the_file_is_moved() -> None:
+    watched = crowded(*ALBUM)
+    watched.scan(b"/lib/new/3", 12.0, moved_from=frozenset([b"/lib/album/3"]))
+    tickets = {ticket.path: ticket for ticket in watched.debouncer.due(99.0, 9)}
+    assert tickets[b"/lib/new/3"].must_hash
+
+
+def test_what_is_in_flight_is_not_folded() -> None:
+    watched = Watched(DebounceBounds(waiting=4))
+    for path in ALBUM[:4]:
+        watched.scan(path, 10.0)
+    tickets = watched.debouncer.due(10.0, 9)
+    for number in range(5, 10):
+        watched.scan(b"/lib/album/%d" % number, 11.0)
+    assert len(watched.debouncer) == 5
+    for ticket in tickets:
+        watched.debouncer.done(ticket, 12.0)
+    assert watched.due(99.0) == [b"/lib/album"]
+
+
+def test_a_file_whose_settling_is_watched_is_folded_last() -> None:
+    watched = Watched(DebounceBounds(waiting=4))
+    watched.scan(b"/lib/album/growing", 10.0)
+    watched.debouncer.again(watched.take(10.0), 10.0, STAT, 5.0)
+    for path in ALBUM:
+        watched.scan(path, 11.0)
+    assert sorted(watched.due(99.0)) == [b"/lib/album", b"/lib/album/growing"]
+
+
+def test_only_so_many_folders_are_handed_out_together_and_none_is_forgotten() -> None:
+    watched = Watched(DebounceBounds(folders=2))
+    folders = [b"/lib/%d" % number for number in range(5)]
+    for folder in folders:
+        watched.kernel(folder, 10.0, is_folder=True)
+    watched.scan(b"/lib/song", 10.0)
+    seen: list[bytes] = []
+    for now in (20.0, 21.0, 22.0, 23.0):
+        tickets = watched.debouncer.due(now, 100)
+        assert sum(ticket.is_folder for ticket in tickets) <= 2
+        for ticket in tickets:
+            seen.append(ticket.path)
+            watched.debouncer.done(ticket, now)
+    assert sorted(seen) == sorted([*folders, b"/lib/song"])
+    assert len(watched.debouncer) == 0
+
+
+def test_folders_do_not_count_as_dirty_files() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0, is_folder=True)
+    watched.kernel(B, 10.0)
+    assert (len(watched.debouncer), watched.debouncer.files()) == (2, 1)
+    for ticket in watched.debouncer.due(99.0, 9):
+        watched.debouncer.done(ticket, 99.0)
+    assert (len(watched.debouncer), watched.debouncer.files()) == (0, 0)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(
+                st.just("hint"),
+                st.lists(st.sampled_from("abc"), min_size=1, max_size=4),
+                st.sampled_from([HintKind.CREATED, HintKind.CLOSED]),
+            ),
+            st.tuples(st.just("due"), st.just([]), st.none()),
+            st.tuples(st.just("done"), st.just([]), st.none()),
+            st.tuples(st.just("again"), st.just([]), st.none()),
+        ),
+        max_size=80,
+    ),
+    st.integers(1, 6),
+)
+def test_every_hint_is_answered_by_a_ticket_for_its_path_or_a_folder_above(
+    steps: list[tuple[str, list[str], HintKind | None]], most: int
+) -> None:
+    """And until then something as old as the hint is undecided, and what was closed is owed its reading."""
+    watched = Watched(DebounceBounds(waiting=most, folders=1))
+    debouncer = watched.debouncer
+    hints: list[tuple[float, bytes, bool]] = []
+    flying: list[tuple[float, Ticket]] = []
+    now = 10.0
+
+    def answered(taken: float, ticket: Ticket) -> None:
+        for each in list(hints):
+            noticed, path, closed = each
+            covers = path == ticket.path or (ticket.is_folder and path.startswith(ticket.path + b"/"))
+            if covers and noticed <= taken and (not closed or reads(ticket, path)):
+                hints.remove(each)
+
+    def reads(ticket: Ticket, path: bytes) -> bool:
+        return (path == ticket.path and ticket.closed) or debouncer.may_owe_reading(path)
+
+    def land() -> None:
+        taken, ticket = flying.pop(0)
+        answered(taken, ticket)
+        debouncer.done(ticket, now)
+
+    for what, parts, kind in steps:
+        now += 0.5
+        if what == "hint" and kind is not None:
+            path = b"/lib/" + "/".join(parts).encode()
+            watched.kernel(path, now, kind)
+            hints.append((now, path, kind is HintKind.CLOSED))
+            assert len(debouncer) - len(flying) <= most + most // 2
+        elif what == "due":
+            flying.extend((now, ticket) for ticket in debouncer.due(now, 2))
+        elif what == "done" and flying:
+            land()
+        elif what == "again" and flying:
+            debouncer.again(flying.pop(0)[1], now, None, 1.0)
+        if hints:
+            oldest = debouncer.oldest_noticed()
+            assert oldest is not None
+            assert oldest <= min(noticed for noticed, _, _ in hints)
+    while len(debouncer):
+        now += 50.0
+        flying.extend((now, ticket) for ticket in debouncer.due(now, 2))
+        land()
+    assert hints == []
+
+
+# -- the background ----------------------------------------------------------------------------------------
+
+
+def test_a_background_look_does_not_put_off_one_that_is_due_earlier() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, delay=1.0)
+    watched.scan(A, 10.5, Source.RECHECK, delay=30.0, background=True)
+    assert watched.due(11.0) == [A]
+
+
+def test_a_background_look_at_what_is_in_flight_comes_afterwards_and_leaves_it_clean() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0)
+    ticket = watched.take(10.0)
+    watched.scan(A, 10.0, Source.RECHECK, delay=5.0, background=True, must_hash=True)
+    watched.debouncer.done(ticket, 11.0)
+    assert len(watched.debouncer) == 0, "nobody needs to wait for it"
+    assert watched.due(14.9) == []
+    assert watched.take(15.0).must_hash
+
+
+def test_what_finds_no_room_in_the_background_is_left_to_a_sweep() -> None:
+    watched = Watched(DebounceBounds(background=2))
+    for path in (A, B, C):
+        watched.scan(path, 10.0, Source.RECHECK, background=True)
+    assert watched.debouncer.background_room() == 0
+    assert not watched.debouncer.may_sweep()
+    assert watched.debouncer.take_unrested() == {LIBRARY}
+    assert watched.debouncer.take_unrested() == set()
+    assert watched.due(10.0) == [A, B]
+    assert watched.debouncer.may_sweep()
+
+
+def test_a_known_path_needs_no_room_in_the_background() -> None:
+    watched = Watched(DebounceBounds(background=1))
+    for delay in (9.0, 5.0, 7.0):
+        watched.scan(A, 10.0, Source.RECHECK, delay=delay, background=True)
+    assert watched.debouncer.take_unrested() == set()
+    assert watched.due(15.0) == [A]
+
+
+def test_few_background_looks_are_in_flight_together_so_that_fresh_changes_come_through() -> None:
+    watched = Watched()
+    for number in range(40):
+        watched.scan(b"/lib/%d" % number, 10.0, Source.RECHECK, background=True)
+    tickets: list[Ticket] = []
+    while new := watched.debouncer.due(10.0, 100):
+        tickets += new
+    assert len(tickets) == 16
+    assert watched.debouncer.next_due() is None, "nobody waits in a busy loop"
+    watched.kernel(A, 10.0)
+    assert watched.due(11.0) == [A]
+    watched.debouncer.done(tickets[0], 11.0)
+    assert watched.debouncer.next_due() == 10.0
+    assert len(watched.debouncer.due(11.0, 100)) == 1

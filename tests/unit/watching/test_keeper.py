@@ -17,8 +17,10 @@ from file_watcher.model import Hint, Library, Source
 from file_watcher.watching import lookout as lookout_module
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.keeper import KeeperConfig, LibraryKeeper
+from file_watcher.watching.limits import WatchBudget
 from file_watcher.watching.lookout import Lookout, LookoutConfig
 from file_watcher.watching.memory import RememberedRoot
+from file_watcher.watching.mounts import Mount, MountTable
 from file_watcher.watching.observer import LibraryWatch
 from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.scanning import ScanStage
@@ -129,7 +131,9 @@ def test_draining_does_not_trust_a_watch_that_misses_a_folder(
     kept.ready()
     monkeypatch.setattr(LibraryWatch, "unwatched", lambda self: [(b"/secret", 13)])
     assert kept.keeper.drain(10) == kept.libraries
-    assert "1 folders that are polled" in str(kept.keeper.health().facts)
+    assert "polled every 30 s: folders that cannot be watched: 1. No permission to read /secret" in str(
+        kept.keeper.health().facts
+    )
 
 
 def test_a_missing_root_does_not_keep_the_others_from_being_watched(two: Kept) -> None:
@@ -402,3 +406,43 @@ def test_the_old_watch_goes_when_the_new_one_stands(library: Library) -> None:
     lookout.close()
     assert lookout.join(Deadline(5))
     assert (lookout.added, lookout.removed) == (2, 2)
+
+
+def test_a_new_watch_that_finds_no_room_gets_the_room_of_the_old_one(library: Library) -> None:
+    for name in (b"a", b"b", b"c"):
+        os.mkdir(library.root + b"/" + name)
+    path_filter = PathFilter(library.root, ("*.mp3",), (), recursive=True)
+    for limit in (4, 6):
+        lookout = Lookout(
+            LookoutConfig("native"),
+            library,
+            path_filter,
+            lambda hint, _: None,
+            lambda: None,
+            WatchBudget(limit),
+        )
+        try:
+            lookout.stand()
+            lookout.stand()
+            assert (lookout.watch_count(), lookout.unwatched(), lookout.polled) == (4, [], None)
+        finally:
+            lookout.leave()
+            lookout.close()
+            assert lookout.join(Deadline(5))
+
+
+def test_a_network_disk_below_the_root_is_polled_and_the_rest_is_watched(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nfs = Mount(2, 1, library.root + b"/net", "nfs4", b"server:/export")
+    table = MountTable([Mount(1, 0, b"/", "ext4", b""), nfs])
+    monkeypatch.setattr(MountTable, "read", lambda: table)
+    lookout = lookout_of(library, "auto")
+    lookout.stand()
+    try:
+        assert (lookout.polled, lookout.watch_count(), lookout.polled_count()) == (None, 1, 1)
+        assert lookout.why_blind() == f"nfs4 at {os.fsdecode(nfs.mount_point)} does not tell of all changes"
+    finally:
+        lookout.leave()
+        lookout.close()
+        assert lookout.join(Deadline(5))

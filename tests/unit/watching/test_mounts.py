@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from file_watcher.watching.mounts import (
     UNKNOWN_FS,
+    MountReader,
     MountTable,
     answers_leases,
     folds_case,
@@ -109,3 +112,31 @@ def test_filesystems_that_store_coarse_times_or_fold_case_are_known() -> None:
     assert folds_case("vfat") is True
     assert folds_case("ext4") is None
     assert folds_case("xfs") is False
+
+
+def test_the_table_is_read_again_only_after_it_changed(tmp_path: Path) -> None:
+    reader = MountReader()
+    try:
+        assert reader() is reader()
+        assert reader().mount_of(b"/") is not None
+    finally:
+        reader.close()
+    reader.close()
+    assert reader().mount_of(b"/") is not None, "without a descriptor it costs more, and works"
+    assert MountReader(tmp_path / "none")().mount_of(b"/") is None
+
+
+def test_a_mount_is_seen_at_the_next_call(tmp_path: Path) -> None:
+    script = f"""if True:
+        import subprocess
+        from file_watcher.watching.mounts import MountReader
+        reader, point = MountReader(), {os.fsencode(tmp_path)!r}
+        seen = [point in reader().mounts_below(b"/")]
+        subprocess.run(["mount", "-t", "tmpfs", "none", point], check=True)
+        seen.append(reader().mounts_below(b"/")[point].fs_type)
+        subprocess.run(["umount", point], check=True)
+        print([*seen, point in reader().mounts_below(b"/")])
+    """
+    command = ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", script]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.stdout == "[False, 'tmpfs', False]\n", answer.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -12,11 +13,12 @@ from typing import cast
 import pytest
 
 from file_watcher.errors import CatalogUnavailable, RetryableError
-from file_watcher.model import Library, Source
+from file_watcher.model import GONE, UNKNOWN, Library, Source
 from file_watcher.watching.doubt import Doubt, Suspension, loss_doubt
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.lookout import Lookout
 from file_watcher.watching.memory import LossGuard, RememberedRoot
+from file_watcher.watching.mounts import Mount, MountTable
 from file_watcher.watching.post import Post, PostConfig
 from file_watcher.watching.scanning import ScanStage
 from file_watcher.watching.sight import Eyes, RootIdentity
@@ -36,6 +38,7 @@ class StubLookout:
         self.can_try_again = False
         self.folders: list[tuple[bytes, int]] = []
         self.stands = 0
+        self.retries = 0
         self.is_up = False
 
     def stand(self) -> None:
@@ -53,6 +56,12 @@ class StubLookout:
 
     def is_blind(self) -> bool:
         return self.polled is not None or bool(self.folders)
+
+    def why_blind(self) -> str | None:
+        return self.polled or (f"{len(self.folders)} folders cannot be watched" if self.folders else None)
+
+    def retry(self) -> None:
+        self.retries += 1
 
     def unwatched(self) -> list[tuple[bytes, int]]:
         return self.folders
@@ -90,6 +99,11 @@ class House:
         self.eyes, self.scans, self.lookout = Eyes(), ScansByHand(), StubLookout()
         self.post = self._make()
 
+    def use_table(self, table: Callable[[], MountTable]) -> None:
+        """Let this be the mount table from now on; before the first step."""
+        self.eyes = Eyes(table)
+        self.post = self._make()
+
     def step(self, seconds: float = 1.0) -> None:
         self.now += seconds
         self.post.step(self.now)
@@ -115,6 +129,10 @@ class House:
     def is_active(self) -> bool:
         """A question rather than an attribute: the type checker believes that those stay what they were."""
         return self.post.active
+
+    def is_approved(self) -> bool:
+        """Likewise."""
+        return self.post.approved
 
     def replace_root(self) -> None:
         """Another folder takes the root's place, as when another disk is mounted."""
@@ -479,3 +497,186 @@ def test_a_resumption_that_meets_a_lost_database_is_scanned_and_told_all_the_sam
 )
 def test_the_guard_refuses_what_exceeds_both_its_bounds(missing: int, known: int, refuses: bool) -> None:
     assert LossGuard(0.5, 100).refuses(missing, known) is refuses
+
+
+# lost hints
+
+
+def test_a_storm_of_lost_hints_gives_few_scans_and_the_last_one_is_followed_by_one(house: House) -> None:
+    house.run()
+    renewals: list[float] = []
+    for _ in range(600):
+        house.lookout.lost = "the kernel's queue was full and hints were lost"
+        before = house.lookout.stands
+        house.step()
+        if house.lookout.stands > before:
+            renewals.append(house.now)
+            house.finish_scan()
+    pauses = [later - earlier for earlier, later in pairwise(renewals)]
+    assert pauses[:7] == [1, 2, 4, 8, 16, 32, 60]
+    assert set(pauses[7:]) == {60}
+    assert len(house.scans.jobs) == 1 + len(renewals) < 20
+
+    house.lookout.lost = "the last of them"
+    assert house.post.trouble() == "music is being scanned, since changes may have gone unseen"
+    for _ in range(61):
+        house.step()
+    assert house.lookout.why_renew() is None
+    assert len(house.scans.jobs) == 2 + len(renewals), "a new watch, and a scan after it"
+    assert house.scans.jobs[-1].source is Source.SCAN
+
+
+def test_after_calm_the_answer_to_lost_hints_is_prompt_again(house: House) -> None:
+    house.run()
+    for _ in range(100):
+        house.lookout.lost = "lost"
+        house.step()
+    house.lookout.lost = None
+    house.step(200)
+    house.lookout.lost = "lost"
+    house.step()
+    assert house.lookout.why_renew() is None
+
+
+# disks below the root
+
+
+class Table:
+    """A mount table that the test writes; the folders are real."""
+
+    def __init__(self, *points: Path) -> None:
+        self.points = set(points)
+
+    def __call__(self) -> MountTable:
+        nested = [Mount(9, 1, os.fsencode(point), "xfs", b"") for point in sorted(self.points)]
+        return MountTable([Mount(1, 0, b"/", "xfs", b""), *nested])
+
+
+@pytest.fixture
+def point(house: House) -> Path:
+    """A folder below the root that disks are mounted on, with catalogued files below it."""
+    (house.root / "disk").mkdir()
+    house.memory.catalogued.add(os.fsencode(house.root / "disk" / "a.mp3"))
+    return house.root / "disk"
+
+
+@pytest.fixture
+def table(house: House, point: Path) -> Table:
+    table = Table(point)
+    house.use_table(table)
+    return table
+
+
+def test_a_disk_is_remembered_and_missed_at_the_next_start(house: House, table: Table, point: Path) -> None:
+    house.run()
+    assert (house.memory.roots[1].mounts or {}).keys() == {os.fsencode(point)}
+    table.points.clear()
+    house.restart()
+    house.use_table(table)
+    house.step()
+    house.finish_scan(shielded=1)
+    assert house.is_active()
+    assert house.post.trouble() == (
+        f"music is watched, but the disk usually mounted at {point} is away; its files are kept as they were told. "
+        "If that is meant: file_watcher approve music"
+    )
+    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library) is UNKNOWN
+    assert house.post.is_caught_up(), "nobody waits for a disk"
+
+
+def test_a_disk_that_comes_or_goes_brings_a_new_watch_and_a_scan(
+    house: House, table: Table, point: Path
+) -> None:
+    house.run()
+    for points in (set[Path](), {point}):
+        table.points = points
+        house.step(200)
+        assert not house.post.is_caught_up()
+        house.finish_scan()
+    assert house.post.trouble() is None
+    assert house.lookout.stands == 3
+    assert len(house.scans.jobs) == 3
+
+
+def test_an_approval_gives_up_a_disk_that_is_away_and_lets_its_files_go(
+    house: House, table: Table, point: Path
+) -> None:
+    house.run()
+    table.points.clear()
+    house.step(200)
+    house.finish_scan(shielded=500)
+    assert house.post.why_not_approve() is None
+    poll = house.scans.request(house.library, Source.RESCAN)
+    house.post.approve()
+    house.scans.finish(poll)
+    assert poll.report is not None
+    house.post.note_scanned(poll, poll.report)
+    assert house.is_approved(), "a scan that was under way does not use it up"
+    house.step()
+    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library) is GONE
+    assert house.memory.roots[1].mounts == {}
+    house.finish_scan(missing=500)
+    assert not house.is_approved()
+    assert house.post.trouble() is None
+    assert house.post.why_not_approve() is not None
+
+
+def test_a_disk_without_catalogued_files_comes_and_goes_unremarked(
+    house: House, table: Table, point: Path
+) -> None:
+    house.memory.catalogued.clear()
+    table.points.clear()
+    house.run()
+    for points in ({point}, set[Path]()):
+        table.points = points
+        house.step(200)
+        house.finish_scan()
+        assert house.post.trouble() is None
+    assert house.memory.roots[1].mounts == {}
+
+
+def test_a_disk_mounted_over_files_is_in_doubt_until_a_scan_finds_them_all_on_it(
+    house: House, table: Table, point: Path
+) -> None:
+    table.points.clear()
+    house.run()
+    table.points.add(point)
+    house.step(200)
+    house.finish_scan(shielded=3)
+    assert f"another disk than before is mounted at {point}" in (house.post.trouble() or "")
+    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library) is UNKNOWN
+    house.post.approve()
+    house.step()
+    house.finish_scan(missing=3)
+    assert house.post.trouble() is None
+
+    house.restart()
+    house.memory.roots[1] = replace(house.memory.roots[1], mounts={})
+    house.use_table(table)
+    house.step()
+    assert "another disk" in str(house.post._disks.trouble())
+    house.finish_scan()
+    assert house.post.trouble() is None, "nothing was missing: the files were moved to the disk"
+    assert (house.memory.roots[1].mounts or {}).keys() == {os.fsencode(point)}
+
+
+def test_a_database_that_is_away_does_not_lose_the_sight_of_a_disk_that_went(
+    house: House, table: Table
+) -> None:
+    house.run()
+    table.points.clear()
+    house.memory.is_away = True
+    with pytest.raises(CatalogUnavailable):
+        house.step(200)
+    house.memory.is_away = False
+    house.step()
+    assert house.lookout.stands == 2
+    assert "is away" in str(house.post._disks.trouble())
+
+
+def test_folders_without_a_watch_are_tried_again_with_each_poll(house: House) -> None:
+    house.run()
+    house.lookout.folders = [(b"/secret", 13)]
+    house.step(30)
+    assert house.lookout.retries == 1
+    assert house.post.state().startswith("watched, and polled every 30 s: 1 folders")

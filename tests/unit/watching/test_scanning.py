@@ -16,11 +16,13 @@ from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline
 from file_watcher.model import CatalogEntry, FileStat, Hint, HintKind, Library, Source, Ticket
 from file_watcher.telemetry import Telemetry
+from file_watcher.watching.dirty import DebounceBounds
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.scan import ScanReport
 from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.scanning import ScanConfig, ScanStage
 from file_watcher.watching.schedule import Scheduler
+from file_watcher.watching.sight import Eyes
 from tests.support.waiting import wait_for
 
 NO_STAT = FileStat(0, 0, 0, 0, 0)
@@ -64,7 +66,7 @@ class Scanned(Telemetry):
 class Room:
     """A scanning stage over a real folder, a real scheduler, and whoever decides its tickets."""
 
-    def __init__(self, root: Path, room: int = 1000) -> None:
+    def __init__(self, root: Path, room: int = 1000, bounds: DebounceBounds | None = None) -> None:
         self.root = root
         self.library = Library(1, "music", "production", os.fsencode(root))
         path_filter = PathFilter(self.library.root, ("*.mp3",), ("*.part",), recursive=True)
@@ -82,10 +84,12 @@ class Room:
             lambda ticket: self.stage.request_folder(ticket),  # noqa: PLW0108 - built below
             Telemetry(),
             self.fail,
+            bounds=bounds,
         )
         self.stage = ScanStage(
             ScanConfig(room=room),
             self.rows,
+            Eyes(),
             lambda library: path_filter,
             self.scheduler,
             lambda noticed, timeout: self.scheduler.wait_until_decided(noticed, 30, timeout),
@@ -139,7 +143,12 @@ class Room:
 
 @contextmanager
 def working(root: Path, room: int = 1000) -> Iterator[Room]:
-    at = Room(root, room)
+    with started(Room(root, room)) as at:
+        yield at
+
+
+@contextmanager
+def started(at: Room) -> Iterator[Room]:
     at.scheduler.start()
     at.stage.start()
     try:
@@ -201,6 +210,26 @@ def test_what_is_missing_comes_after_what_appeared_was_decided(at: Room) -> None
     assert at.next_paths(1) == [gone]
     assert job.finished.wait(10)
     assert at.asked_to_delete == [1]
+
+
+def test_what_is_missing_comes_after_what_appeared_in_libraries_whose_scans_wait(at: Room) -> None:
+    """Otherwise a file that was moved to another library while nobody watched would be given up."""
+    first = Library(1, "first", "production", os.fsencode(at.root / "first"))
+    second = Library(2, "second", "production", os.fsencode(at.root / "second"))
+    came, gone = at.file("second/moved.mp3"), at.lost("first/moved.mp3")
+    at.file("first/stays.mp3", known=True)
+    at.rows.gate.clear()
+    jobs = [at.stage.request(library, Source.SCAN) for library in (first, second)]
+    at.rows.gate.set()
+    ticket = at.tickets.get(timeout=10)
+    assert ticket.path == came
+    assert ticket.library == second
+    assert at.asked_to_delete == []
+    at.rows.paths[came] = at.rows.paths.pop(gone)
+    at.scheduler.done(ticket)
+    assert at.next_paths(1) == [came], "its own scan looks for itself"
+    assert all(job.finished.wait(10) for job in jobs)
+    assert at.asked_to_delete == [], "the row went along with its file: nothing is missing"
 
 
 def test_what_was_claimed_by_a_move_meanwhile_is_not_counted_as_missing(at: Room) -> None:
@@ -377,12 +406,12 @@ def test_a_great_folder_waits_for_room_and_many_folders_do_not_wait_for_one_anot
         for number in range(20):
             at.file(f"great/{number:02}.mp3")
         at.folder_hint("great")
-        held = [at.tickets.get(timeout=10) for _ in range(3)]
+        held = [at.tickets.get(timeout=10) for _ in range(4)]
         with pytest.raises(queue.Empty):
             at.tickets.get(timeout=0.3)
         for ticket in held:
             at.scheduler.done(ticket)
-        assert len(at.next_paths(17)) == 17
+        assert len(at.next_paths(16)) == 16
 
 
 def test_a_surprise_in_a_scan_is_reported(tmp_path: Path) -> None:
@@ -394,3 +423,86 @@ def test_a_surprise_in_a_scan_is_reported(tmp_path: Path) -> None:
     assert at.failures[0][0] == "fw-scan"
     at.stage.close()
     assert at.stage.join(Deadline(5))
+
+
+# in the background
+
+
+def test_a_change_of_ctime_alone_is_looked_at_in_the_background_and_holds_up_nothing(tmp_path: Path) -> None:
+    at = Room(tmp_path, bounds=DebounceBounds(background=100))
+    for number in range(40):
+        changed = at.file(f"{number:02}.mp3", known=True)
+        at.rows.paths[changed] = at.rows.paths[changed]._replace(ctime_ns=1)
+    fresh = at.file("fresh.mp3")
+    with started(at):
+        job = at.request()
+        assert len({at.tickets.get(timeout=10).path for _ in range(17)} | {fresh}) == 17, (
+            "and no more at once"
+        )
+        wait_for(lambda: at.scheduler.background_room() == 76, "the others to rest")
+        assert not job.finished.is_set(), "nobody has decided the fresh one"
+
+
+def test_a_change_of_size_or_mtime_is_no_matter_for_the_background(at: Room) -> None:
+    changed = at.file("changed.mp3", known=True)
+    at.rows.paths[changed] = at.rows.paths[changed]._replace(mtime_ns=1)
+    job = at.request()
+    assert not job.finished.wait(0.2)
+    assert at.next_paths(1) == [changed]
+    assert job.finished.wait(10)
+
+
+def test_what_finds_no_room_in_the_background_is_found_by_sweeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("file_watcher.watching.scanning._SWEEP_SECONDS", 0.02)
+    at = Room(tmp_path, bounds=DebounceBounds(background=3))
+    changed = []
+    for number in range(10):
+        changed.append(at.file(f"{number:02}.mp3", known=True))
+        at.rows.paths[changed[-1]] = at.rows.paths[changed[-1]]._replace(ctime_ns=1)
+    at.file("unchanged.mp3", known=True)
+    with started(at):
+        at.request()
+        looked_at = at.next_paths(10)
+        while set(looked_at) < set(changed):  # the first may come twice: nothing makes them sure in this test
+            looked_at += at.next_paths(1)
+        assert set(looked_at) == set(changed)
+
+
+# folders that stand for too many dirty paths
+
+
+def test_a_folder_that_stands_for_dirty_paths_hints_at_what_was_closed_though_its_stat_is_unchanged(
+    tmp_path: Path,
+) -> None:
+    at = Room(tmp_path, room=1, bounds=DebounceBounds(waiting=4))
+    closed = [at.file(f"album/{number}.mp3", known=True) for number in range(5)]
+    at.file("album/other.mp3", known=True)
+    new = at.file("album/new.mp3")
+    for path in closed:
+        at.scheduler.observe(Hint(path, HintKind.CLOSED), at.library)
+    with started(at):
+        tickets: list[Ticket] = []
+        for _ in range(6):
+            tickets.append(at.tickets.get(timeout=10))
+            at.scheduler.done(tickets[-1])
+        assert at.scheduler.wait_until_decided(time.monotonic(), 30, 10)
+        assert {ticket.path for ticket in tickets} == {*closed, new}
+        assert {ticket.path for ticket in tickets if ticket.must_hash} == set(closed)
+        assert {ticket.source for ticket in tickets} == {Source.KERNEL}, (
+            "other names of a file are told of it"
+        )
+
+
+def test_a_folder_that_stands_for_dirty_paths_waits_for_the_database(tmp_path: Path) -> None:
+    at = Room(tmp_path, room=1, bounds=DebounceBounds(waiting=2))
+    lost = [at.lost(f"album/{number}.mp3") for number in range(3)]
+    at.rows.outages = 2
+    for path in lost:
+        at.scheduler.observe(Hint(path, HintKind.DELETED), at.library)
+    with started(at):
+        wait_for(lambda: at.rows.outages == 0, "the database to be asked")
+        assert at.scheduler.is_undecided(time.monotonic(), 30)
+        assert sorted(at.next_paths(3)) == lost
+        assert at.scheduler.wait_until_decided(time.monotonic(), 30, 10)

@@ -13,6 +13,7 @@ from file_watcher.errors import RetryableError
 from file_watcher.model import GONE, UNKNOWN, FileStat, Library
 from file_watcher.watching import sight as sight_module
 from file_watcher.watching.mounts import Mount, MountTable
+from file_watcher.watching.nested import MountIdentity
 from file_watcher.watching.sight import (
     Eyes,
     RootState,
@@ -190,7 +191,9 @@ class Mounts:
         return MountTable([Mount(1, 0, b"/", self.fs_type, b""), *nested])
 
 
-def test_what_lay_on_a_mount_that_is_gone_is_unknown(library: Library, root: Path, song: Path) -> None:
+def test_what_lay_on_a_disk_that_is_away_is_unknown_and_so_is_the_bare_folder(
+    library: Library, root: Path, song: Path
+) -> None:
     mounts = Mounts(root, song.parent)
     eyes = Eyes(mounts)
     eyes.open(library, everything)
@@ -198,26 +201,59 @@ def test_what_lay_on_a_mount_that_is_gone_is_unknown(library: Library, root: Pat
     assert eyes.look(os.fsencode(song), library) is GONE
     mounts.below.clear()
     assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    song.write_bytes(b"in the bare folder")
+    assert eyes.look(os.fsencode(song), library) is UNKNOWN
     assert eyes.look(os.fsencode(root / "other.mp3"), library) is GONE
+    mounts.below.add(song.parent)
+    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
 
 
-def test_a_mount_that_came_later_is_known_after_a_refresh_and_stays_known(
+def test_a_disk_that_was_remembered_and_is_not_mounted_at_the_start_is_away(
+    library: Library, root: Path, song: Path
+) -> None:
+    eyes = Eyes(Mounts(root))
+    point = os.fsencode(song.parent)
+    eyes.open(library, everything, known_mounts={point: MountIdentity(1, "2")})
+    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.is_away(point, library)
+    assert eyes.shields(os.fsencode(song), library)
+    assert not eyes.shields(os.fsencode(root / "other.mp3"), library)
+    eyes.accept_mounts(library, learn=(), forget=[point])
+    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+    assert eyes.known_mounts(library) == {}
+
+
+def test_where_a_disk_was_mounted_over_what_is_missing_is_not_gone(
     library: Library, root: Path, song: Path
 ) -> None:
     mounts = Mounts(root)
     eyes = Eyes(mounts)
     eyes.open(library, everything)
     mounts.below.add(song.parent)
-    eyes.refresh(library)
-    mounts.below.clear()
-    eyes.refresh(library)
+    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
     song.unlink()
+    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    eyes.accept_mounts(library, learn=[os.fsencode(song.parent)], forget=())
+    assert eyes.look(os.fsencode(song), library) is GONE
+
+
+def test_the_disks_are_remembered_while_a_library_is_shut(library: Library, root: Path, song: Path) -> None:
+    mounts = Mounts(root, song.parent)
+    eyes = Eyes(mounts)
+    eyes.open(library, everything)
+    assert eyes.known_mounts(library).keys() == {os.fsencode(song.parent)}
+    eyes.shut(library)
+    mounts.below.clear()
+    assert eyes.shields(os.fsencode(song), library)
+    eyes.open(library, everything, known_mounts=None)
     assert eyes.look(os.fsencode(song), library) is UNKNOWN
 
 
-def test_refreshing_a_library_that_is_not_open_does_nothing(library: Library) -> None:
+def test_a_library_that_was_never_open_knows_no_disks(library: Library, song: Path) -> None:
     eyes = Eyes()
-    eyes.refresh(library)
+    eyes.accept_mounts(library, learn=[b"/x"], forget=[b"/y"])
+    assert eyes.known_mounts(library) == {}
+    assert not eyes.shields(os.fsencode(song), library)
     assert eyes.root_state(library) is RootState.MISSING
 
 

@@ -178,6 +178,18 @@ def test_a_file_that_takes_too_long_is_given_up_and_the_others_of_its_batch_are_
     assert telemetry.errors == ["tags"]
 
 
+def test_a_child_that_was_stopped_is_ended_and_its_files_are_read_by_another(
+    make: Make, tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow.mp3"
+    slow.write_bytes(slow_mp3(20_000))
+    reader = make(timeout=3)
+    futures = [submit(reader, slow), *(submit(reader, titled(tmp_path, f"{number}")) for number in range(3))]
+    the_child_that_reads(slow).suspend()
+    assert title(futures[0]) == "a"
+    assert [title(future) for future in futures[1:]] == [f"{number}" for number in range(3)]
+
+
 def test_a_child_that_is_killed_while_it_reads_costs_no_file_its_metadata(make: Make, tmp_path: Path) -> None:
     slow = tmp_path / "slow.mp3"
     slow.write_bytes(slow_mp3(60_000))
