@@ -11,7 +11,7 @@ import pytest
 
 from file_watcher.errors import BrokerUnavailable, PermanentError
 from file_watcher.publishing.broker import BrokerConfig
-from file_watcher.publishing.consume import Properties, consume, probe
+from file_watcher.publishing.consume import Properties, consume, has_queue, probe
 from tests.support.messages import recorded, validated
 from tests.support.outbox import MemoryOutbox
 from tests.support.ports import free_port
@@ -158,6 +158,20 @@ def test_a_queue_that_belongs_to_another_connection_says_so(broker_url: str) -> 
         channel.queue_declare("mine", exclusive=True)
         with pytest.raises(PermanentError, match="it is exclusive"):
             consume(BrokerConfig(url=broker_url), [], "mine", nothing, threading.Event())
+
+
+def test_a_queue_is_found_also_where_only_another_connection_may_read_it(
+    rabbit: RabbitNode, broker_url: str
+) -> None:
+    config = BrokerConfig(url=broker_url)
+    with channel_to(broker_url) as channel:
+        channel.queue_declare("mine", exclusive=True)
+        assert has_queue(config, "mine")
+    assert not has_queue(config, "nowhere")
+    with pytest.raises(BrokerUnavailable, match="nothing listens"):
+        has_queue(BrokerConfig(url=f"amqp://localhost:{free_port()}"), "mine")
+    with pytest.raises(PermanentError, match="refused user 'guest'"):
+        has_queue(BrokerConfig(url=f"amqp://guest:wrong@{rabbit.host}:{rabbit.port}"), "mine")
 
 
 def test_a_broker_that_goes_away_ends_the_subscription(

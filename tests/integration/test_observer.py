@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from file_watcher.lifecycle import Deadline
 from file_watcher.model import Hint, HintKind, Library
 from file_watcher.watching import inotify_tree
 from file_watcher.watching.canary import Canary
+from file_watcher.watching.limits import WatchBudget
 from file_watcher.watching.observer import LibraryWatch, native_supported
 from file_watcher.watching.trouble import Trouble, TroubleKind
 from tests.support.waiting import wait_for
@@ -562,6 +564,60 @@ def test_a_watch_limit_that_is_reached_is_recorded_with_the_command_that_mends_i
     assert "10 12 [('unwatched', 28)]" in lines
     assert any("sysctl -w fs.inotify.max_user_watches=" in line for line in lines)
     assert lines[-2:] == ["False", "True"]
+
+
+def test_folders_that_found_no_watch_free_get_one_when_it_is(root: Path) -> None:
+    for number in range(20):
+        (root / f"{number}").mkdir()
+    script = (
+        PREPARE.format(root=os.fsencode(root))
+        + """
+    def limit(count):
+        with open("/proc/sys/user/max_inotify_watches", "w") as file:
+            file.write(str(count))
+    limit(10)
+    watch.start()
+    os.rmdir(watch.unwatched()[0][0])
+    watch.watch_more()
+    limit(15)
+    watch.watch_more()
+    some = (watch.watch_count(), len(watch.unwatched()))
+    limit(100)
+    watch.watch_more()
+    print(some, watch.watch_count(), watch.unwatched())
+    watch.close()
+    print(watch.join(Deadline(5)))
+    """
+    )
+    lines = in_a_child(script, *OWN_LIMITS).splitlines()
+    assert lines[-2:] == ["(15, 6) 21 []", "True"]
+
+
+def test_the_service_s_own_limit_counts_what_all_its_watches_hold(root: Path) -> None:
+    (root / "album" / "inner").mkdir()
+    budget = WatchBudget(4)
+    troubles: list[Trouble] = []
+
+    def watch_of(name: str) -> LibraryWatch:
+        folder = Library(1, "music", "production", os.fsencode(root / name))
+        return LibraryWatch(folder, lambda hint: None, troubles.append, budget=budget)
+
+    first, second, third = watch_of("album"), watch_of("."), watch_of("album")
+    try:
+        first.start()
+        second.start()
+        assert (first.watch_count(), second.watch_count(), len(second.unwatched())) == (2, 2, 1)
+        assert [trouble.errno for trouble in troubles] == [errno.EDQUOT]
+        with pytest.raises(RetryableError, match="FILE_WATCH_MAX_WATCHES"):
+            third.start()
+        first.close()
+        assert first.join(Deadline(5))
+        second.watch_more()
+        assert (second.watch_count(), second.unwatched()) == (3, [])
+    finally:
+        for watch in (first, second, third):
+            watch.close()
+            assert watch.join(Deadline(5))
 
 
 def test_an_instance_limit_that_is_reached_is_told_with_the_command_that_mends_it(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import socket
 import subprocess
@@ -48,6 +49,20 @@ def assert_in_order_per_path(arrived: list[str], messages: list[OutboxMessage]) 
     for message in messages:
         by_path.setdefault(message.path, []).append(place[message.event_id])
     assert all(places == sorted(places) for places in by_path.values())
+
+
+def assert_connected_in_order(arrived: list[str], messages: list[OutboxMessage]) -> None:
+    """All arrived; no message came, not even again, after a later one of the same path, or of one above or below."""
+    numbers = {message.event_id: place for place, message in enumerate(messages)}
+    assert set(arrived) == set(numbers)
+    for early, late in itertools.combinations([numbers[event_id] for event_id in arrived], 2):
+        assert early <= late or not _touch(messages[early], messages[late])
+
+
+def _touch(one: OutboxMessage, other: OutboxMessage) -> bool:
+    pairs = itertools.product((one.path, one.old_path), (other.path, other.old_path))
+    folders = [(a + b"/", b + b"/") for a, b in pairs if a is not None and b is not None]
+    return any(a.startswith(b) or b.startswith(a) for a, b in folders)
 
 
 def all_of(messages: list[OutboxMessage]) -> set[str]:
@@ -130,6 +145,27 @@ def test_what_a_full_queue_refuses_is_published_again_until_it_is_taken(broker_u
         assert running.relay.wait_until_published(40, 20)
 
     assert_in_order_per_path(arrived, messages)
+
+
+def test_single_refusals_change_no_order_on_any_queue(broker_url: str) -> None:
+    """One queue is full and refuses now and then; the other one takes all, and so gets some of it twice."""
+    history = 12 * [b"/m/a", b"/m/a/x", b"/m/b", b"/m/a/x/y", b"/m/c"]
+    messages = [
+        recorded(number, path, b"/m/c" if number % 7 == 0 and path != b"/m/c" else None)
+        for number, path in enumerate(history, 1)
+    ]
+    subscribe(broker_url, queue="spacious")
+    subscribe(broker_url, arguments={"x-max-length": 3, "x-overflow": "reject-publish"})
+
+    with capture_logs() as logs, way(MemoryOutbox(messages), BrokerConfig(url=broker_url)) as running:
+        wait_for(lambda: any(entry["event"] == "publish_refused" for entry in logs), "a refusal")
+        narrow = received(broker_url, lambda got: all_of(messages) <= set(got), timeout=60)
+        assert running.relay.wait_until_published(len(messages), 20)
+    spacious = received(broker_url, lambda got: all_of(messages) <= set(got), queue="spacious")
+
+    assert len(spacious) > len(messages), "what the one refused had reached the other one"
+    for arrived in (narrow, spacious):
+        assert_connected_in_order(arrived, messages)
 
 
 def test_a_lost_connection_costs_nothing_and_is_told_once(

@@ -58,3 +58,12 @@ def test_the_state_of_a_library_is_remembered(database: Database) -> None:
     assert replace(found, updated_ns=0) == lost
     assert other is not None
     assert replace(other, updated_ns=0) == LibraryState(2)
+
+
+def test_the_disks_of_a_library_are_remembered_under_any_name(database: Database) -> None:
+    libraries = Libraries(database)
+    disks = {b"/music/\xff'": (2**64 - 1, "17"), "/music/b\u00fccher".encode(): (2, str(2**63 + 1))}
+    libraries.save_library_state(LibraryState(1, mounts=disks))
+    libraries.save_library_state(LibraryState(2, mounts={}))
+    states = [libraries.library_state(number) for number in (1, 2)]
+    assert [state and state.mounts for state in states] == [disks, {}]

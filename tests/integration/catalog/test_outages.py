@@ -6,16 +6,17 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
 
 from file_watcher.catalog import database as database_module
 from file_watcher.catalog.batch import BatchWriter
-from file_watcher.catalog.database import Database
+from file_watcher.catalog.database import CircuitOpen, Database
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.owner import SessionLock, owner_lock
+from file_watcher.catalog.requests import Requests
 from file_watcher.catalog.rows import RootDevices
 from file_watcher.catalog.store import Batch, CatalogStore
 from file_watcher.errors import CatalogBusy, CatalogError, CatalogUnavailable
@@ -25,6 +26,7 @@ from tests.support.waiting import wait_for
 
 IMPORT_FOR_EVER = """
 import sys
+from file_watcher.catalog.requests import Requests
 from file_watcher.catalog.rows import RootDevices
 from file_watcher.catalog.store import Batch
 from tests.support.catalog import message, opened, record, store_of
@@ -117,8 +119,74 @@ def test_a_server_that_stops_makes_the_catalog_unavailable_until_it_is_back(
     finally:
         postgres.start()
 
-    store.commit(Batch(inserts=[record("a")]))
+    wait_for(
+        lambda: _answered(lambda: store.commit(Batch(inserts=[record("a")]))), "the catalog to be tried again"
+    )
     assert store.count(1) == 1
+
+
+@pytest.fixture
+def impatient(postgres_url: str) -> Iterator[Database]:
+    """Does not wait long for a connection either (2 s are libpq's least)."""
+    with opened(f"{postgres_url}?connect_timeout=2") as database:
+        yield database
+
+
+def test_a_server_that_stopped_answering_is_found_out_by_one_question_and_frees_all_who_wait_for_it(
+    impatient: Database, postgres: PostgresCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "ANSWER_SECONDS", 0.5)
+    store, requests = store_of(impatient), Requests(impatient)
+    store.commit(Batch(inserts=[record("a")]))
+    failures: list[str] = []
+
+    def ask(question: Callable[[], object]) -> None:
+        try:
+            question()
+        except CatalogUnavailable as exc:
+            failures.append(str(exc))
+
+    waiting = [lambda: store.find(ROOT + b"/a", 0), lambda: store.commit(Batch(inserts=[record("b")]))]
+    threads = [threading.Thread(target=ask, args=(question,)) for question in waiting]
+    postgres.suspend()
+    try:
+        for thread in threads:
+            thread.start()
+        with pytest.raises(CatalogUnavailable, match="does not answer"):
+            requests.take()
+        for thread in threads:
+            thread.join(20)
+        assert len(failures) == 2
+        ask(requests.take)  # it may have been let through as a trial: then the next one is not
+        with pytest.raises(CircuitOpen, match="does not answer"):
+            requests.take()
+        assert [circuit.facts()["state"] for circuit in impatient.circuits] == ["open", "open"]
+    finally:
+        postgres.resume()
+
+    wait_for(
+        lambda: _answered(lambda: store.commit(Batch(messages=[message()]))), "the catalog to be tried again"
+    )
+    wait_for(lambda: _answered(requests.take), "reading to be tried again")
+    wait_for(lambda: all(circuit.is_closed for circuit in impatient.circuits), "it to be trusted again")
+    assert store.count(1) in {1, 2}, "a commit that was given up is done as a whole or not at all"
+
+
+def test_an_owner_that_was_cut_off_from_its_server_is_not_kept_out_by_its_own_ghost(
+    remote: Database,
+) -> None:
+    lock = SessionLock(remote, "abc12345")
+    lock.acquire()
+    ghost = lock._session
+    assert ghost is not None
+    lock._session = None  # as after a wait that was given up, but the server has not noticed
+
+    with pytest.raises(CatalogUnavailable, match="session that we lost"):
+        lock.keep()
+    wait_for(lambda: _kept(lock), "the ghost to go")
+
+    lock.release()
+    remote.end_session(ghost)
 
 
 def test_after_an_unknown_commit_nothing_is_read_before_the_database_has_decided_it(
@@ -188,6 +256,14 @@ def test_an_owner_that_looks_after_its_lock_takes_it_again_unless_another_one_wa
         wait_for(lambda: _kept(lock), "the loss to be noticed")
     heir.release()
     lock.release()
+
+
+def _answered(question: Callable[[], object]) -> bool:
+    try:
+        question()
+    except CatalogUnavailable:
+        return False
+    return True
 
 
 def _kept(lock: SessionLock) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -148,3 +149,48 @@ def test_notices_and_events_share_one_order(outbox: Outbox, store: CatalogStore)
         "file.created",
         "library.scanned",
     ]
+
+
+def test_the_mark_of_what_may_have_been_sent_only_rises(database: Database, outbox: Outbox) -> None:
+    def mark(of: Outbox) -> int:
+        with database.reading() as connection:
+            return of.sent_up_to(connection)
+
+    assert mark(outbox) == 0
+    outbox.reserve(7)
+    outbox.reserve(5)
+    assert mark(outbox) == 7
+    both, none = Outbox(database, [1, 2]), Outbox(database, [])
+    assert mark(Outbox(database, [2])) == 0
+    both.reserve(9)
+    none.reserve(100)
+    assert [mark(each) for each in (outbox, Outbox(database, [2]), both, none)] == [9, 9, 9, 0]
+
+
+def test_what_was_found_waiting_is_looked_at_again_only_after_a_mark(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.record([message() for _ in range(5)])
+    assert outbox.prune(retention_seconds=0, keep=0) == 0
+    looks: list[tuple[int, int]] = []
+    between = outbox._prune_between
+
+    def noted(after: int, bound: int, should_stop: Callable[[], bool]) -> tuple[int, int]:
+        looks.append((after, bound))
+        return between(after, bound, should_stop)
+
+    monkeypatch.setattr(outbox, "_prune_between", noted)
+    assert outbox.prune(retention_seconds=0, keep=0) == 0
+    outbox.mark_published([4])
+    outbox.mark_unrouted([3])
+    assert outbox.prune(retention_seconds=0, keep=0) == 2
+    assert looks == [(5, 5), (2, 5)]
+
+
+def test_pruning_that_is_cut_short_is_taken_up_again(outbox: Outbox) -> None:
+    outbox.record([message() for _ in range(1200)])
+    outbox.mark_published(range(1, 1201))
+    answers = iter([False, True])
+
+    assert outbox.prune(retention_seconds=0, keep=0, should_stop=lambda: next(answers)) == 500
+    assert outbox.prune(retention_seconds=0, keep=0) == 700

@@ -1,0 +1,85 @@
+"""More changes than may be kept in mind while the database is away: folders stand for them, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.consumer import Consumer
+from tests.support.inside import InsideService, serving
+from tests.support.postgresql import PostgresCluster
+from tests.support.rabbitmq import RabbitNode
+from tests.support.service import disk
+from tests.support.waiting import wait_for
+
+FOLDERS = 60
+FILES = int(os.environ.get("DIRTY_FILES", "3000"))
+"""Files that are created during the outage; `make soak` takes more."""
+MOST_WAITING = 500
+
+
+def fill(library: Path, part: str, count: int) -> list[Path]:
+    """Small files, the same number in each folder."""
+    paths = [library / f"album-{number % FOLDERS:02}" / f"{part}-{number:05}.mp3" for number in range(count)]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{part} {path.name}")
+    return paths
+
+
+def change(library: Path, known: list[Path]) -> int:
+    """Change, delete, move and create much; returns how many paths were touched."""
+    for path in known[:100]:
+        before = path.stat()
+        path.write_text(path.read_text().swapcase())
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for path in known[100:200]:
+        path.unlink()
+    for path in known[200:250]:
+        path.rename(path.with_name(f"renamed {path.name}"))
+    created = fill(library, "new", FILES)
+    for path in created[::10]:
+        path.unlink()
+    for path in created[1::10]:
+        path.write_text("changed at once")
+    (library / "album-07").rename(library / "moved away")
+    return 250 + FILES
+
+
+@pytest.mark.timeout(600)
+def test_an_outage_with_more_changes_than_may_be_kept_loses_nothing(
+    tmp_path: Path,
+    rabbit: RabbitNode,
+    exchange: str,
+    postgres: PostgresCluster,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("file_watcher.assembly._MOST_WAITING", MOST_WAITING)
+    library = tmp_path / "library"
+    library.mkdir()
+    known = fill(library, "old", 300)
+    consumer = Consumer(rabbit.url, exchange)
+    consumer.subscribe()
+    service = InsideService(
+        library, rabbit.url, exchange, postgres_url, buffer_size=32, loss_guard="off", move_window="200ms"
+    )
+    with serving(service):
+        service.sync()
+        postgres.stop()
+        try:
+            touched = change(library, known)
+            debouncer = service.parts.scheduler._debouncer
+            wait_for(lambda: debouncer.folded > FILES // 2, "folders to stand for their files")
+            assert service.parts.scheduler.depth() <= 1.5 * MOST_WAITING + 700 < touched, (
+                "what is in flight on top"
+            )
+        finally:
+            postgres.start()
+        service.wait_until_ready()
+        service.sync()
+    consumer.drain()
+    assert consumer.mirror.files == disk(library)
+    assert consumer.mirror.problems == []
