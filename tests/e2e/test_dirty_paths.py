@@ -15,8 +15,6 @@ from tests.support.service import disk
 from tests.support.waiting import wait_for
 
 FOLDERS = 60
-FILES = int(os.environ.get("DIRTY_FILES", "3000"))
-"""Files that are created during the outage; `make soak` takes more."""
 MOST_WAITING = 500
 
 
@@ -29,8 +27,8 @@ def fill(library: Path, part: str, count: int) -> list[Path]:
     return paths
 
 
-def change(library: Path, known: list[Path]) -> int:
-    """Change, delete, move and create much; returns how many paths were touched."""
+def change(library: Path, known: list[Path], count: int) -> int:
+    """Change, delete, move and create `count` files and more; returns how many paths were touched."""
     for path in known[:100]:
         before = path.stat()
         path.write_text(path.read_text().swapcase())
@@ -39,16 +37,17 @@ def change(library: Path, known: list[Path]) -> int:
         path.unlink()
     for path in known[200:250]:
         path.rename(path.with_name(f"renamed {path.name}"))
-    created = fill(library, "new", FILES)
+    created = fill(library, "new", count)
     for path in created[::10]:
         path.unlink()
     for path in created[1::10]:
         path.write_text("changed at once")
     (library / "album-07").rename(library / "moved away")
-    return 250 + FILES
+    return 250 + count
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("count", [3000, pytest.param(30_000, marks=pytest.mark.soak)])
 def test_an_outage_with_more_changes_than_may_be_kept_loses_nothing(
     tmp_path: Path,
     rabbit: RabbitNode,
@@ -56,6 +55,7 @@ def test_an_outage_with_more_changes_than_may_be_kept_loses_nothing(
     postgres: PostgresCluster,
     postgres_url: str,
     monkeypatch: pytest.MonkeyPatch,
+    count: int,
 ) -> None:
     monkeypatch.setattr("file_watcher.assembly._MOST_WAITING", MOST_WAITING)
     library = tmp_path / "library"
@@ -70,9 +70,9 @@ def test_an_outage_with_more_changes_than_may_be_kept_loses_nothing(
         service.sync()
         postgres.stop()
         try:
-            touched = change(library, known)
+            touched = change(library, known, count)
             debouncer = service.parts.scheduler._debouncer
-            wait_for(lambda: debouncer.folded > FILES // 2, "folders to stand for their files")
+            wait_for(lambda: debouncer.folded > count // 2, "folders to stand for their files")
             assert service.parts.scheduler.depth() <= 1.5 * MOST_WAITING + 700 < touched, (
                 "what is in flight on top"
             )
