@@ -84,6 +84,11 @@ class CircuitBreaker:
         """Closed and without a failure: nothing has to be asked or told."""
         return self._failures == 0 and self._state is CircuitState.CLOSED
 
+    def is_unproven(self, now: float) -> bool:
+        """Half open, and nothing was answered yet since it was open."""
+        self._settle(now)
+        return self._state is CircuitState.HALF_OPEN and self._well_since is None
+
     def allows(self, now: float) -> bool:
         """Whether a call may be made; an open circuit lets one through as a trial when its time has come."""
         self._settle(now)
@@ -187,6 +192,14 @@ class Circuit:
     def is_open(self) -> bool:
         """Whether it is known not to work now."""
         return not self._breaker.is_untroubled and self.view().state is CircuitState.OPEN
+
+    @property
+    def is_unproven(self) -> bool:
+        """See CircuitBreaker."""
+        if self._breaker.is_untroubled:
+            return False
+        with self._lock:
+            return self._breaker.is_unproven(self._clock())
 
     def allows(self) -> bool:
         """See CircuitBreaker. Who was allowed has to tell the outcome."""

@@ -20,7 +20,7 @@ import structlog
 
 from file_watcher.barrier import Barrier, is_finished
 from file_watcher.catalog.requests import Instances, Request, Requests
-from file_watcher.errors import CatalogUnavailable, UsageError
+from file_watcher.errors import CatalogOccupied, CatalogUnavailable, UsageError
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Health, Source
 from file_watcher.pulse import Own, Progress, Pulse
@@ -130,7 +130,7 @@ class Desk:
             try:
                 self._go_round(rounds, time.monotonic())
             except CatalogUnavailable as exc:
-                self._note_outage(str(exc))
+                self._note_outage(exc)
                 rounds.next_check = 0.0
                 self._stop.wait(_OUTAGE_SECONDS)
             else:
@@ -150,7 +150,10 @@ class Desk:
         for request in self._requests.take():
             self._distribute(request)
 
-    def _note_outage(self, reason: str | None) -> None:
+    def _note_outage(self, error: CatalogUnavailable | None) -> None:
+        if isinstance(error, CatalogOccupied):
+            return
+        reason = None if error is None else str(error)
         if reason is not None and self._outage is None:
             log.warning("desk_waits_for_database", reason=reason, effect="requests wait until it is back")
         self._outage = reason
@@ -183,7 +186,7 @@ class Desk:
             try:
                 return work()
             except CatalogUnavailable as exc:
-                self._note_outage(str(exc))
+                self._note_outage(exc)
                 self._stop.wait(_OUTAGE_SECONDS)
         return {"error": _STOPPING}
 

@@ -36,6 +36,10 @@ class CatalogUnavailable(RetryableError):
     """The database does not answer now, or ended the connection; what was under way is undone or unknown."""
 
 
+class CatalogOccupied(CatalogUnavailable):
+    """A long write of our own is under way (a snapshot): it has to be waited for, but nothing is wrong."""
+
+
 class CatalogBusy(UsageError):
     """Another process owns this catalog."""
 

@@ -1,12 +1,14 @@
 """The service: start order, stop order and what happens in between, on one screen.
 
-`assembly` builds the parts; here they live. The main thread waits; every other thread belongs to a part.
+`assembly` builds the parts; here they live. The main thread waits; every other thread belongs to a part, but
+for `fw-open`, which opens the catalog: what a database or a disk keeps waiting does not hold up a stop.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent import futures
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,7 +25,7 @@ from file_watcher.assembly import Parts, Surroundings, assemble, watchdog_over
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.owner import Ownership, owner_lock
 from file_watcher.catalog.schema import migrate
-from file_watcher.errors import CatalogUnavailable
+from file_watcher.errors import CatalogUnavailable, FileWatcherError
 from file_watcher.lifecycle import Deadline, spawn
 from file_watcher.model import Health, OutboxMessage, Source
 from file_watcher.ops.health import HealthServer
@@ -38,8 +40,12 @@ log = structlog.get_logger(__name__)
 STOP_SECONDS: Final = 4.5
 """A stop must be over within 5 s, whatever a disk or a server does (SPEC section 6)."""
 _GOODBYE_SECONDS: Final = 0.3
+_LOOK_SECONDS: Final = 0.1
+_OPENING_SECONDS: Final = 1.0
+"""How long a stop waits for a catalog that is being opened."""
 _FIRST_RETRY: Final = 0.2
 _LONGEST_RETRY: Final = 10.0
+_UNEXPECTED: Final = "an error that nobody expected; it stands above with its traceback"
 _NOT_YET: Final = ("idle_timeout", "emit_chmod", "priority_patterns")
 """Settings that are read and checked, but that nothing heeds yet."""
 
@@ -60,9 +66,11 @@ class Service:
         self._on_delivered = on_delivered
         self._database = Database(catalog_url)
         self._owner: Ownership | None = None
+        self._is_owner = False
         self._metrics = Metrics()
         self._stop = threading.Event()
         self._failed: str | None = None
+        self._reason = ""
         self._outage: str | None = None
         self._parts: Parts | None = None
         self._watchdog: Watchdog | None = None
@@ -88,7 +96,7 @@ class Service:
         log.critical(
             "service_ended_early",
             thread=self._failed,
-            reason="an error that nobody expected; it stands above with its traceback",
+            reason=self._reason,
             advice="start the service again: what was not told yet is told then",
         )
         return 1
@@ -162,6 +170,24 @@ class Service:
 
     def _open_catalog(self) -> Parts | None:
         """Open, migrate and own the catalog; waits for a database that is away. None where stopped before."""
+        opening: futures.Future[Parts | None] = futures.Future()
+
+        def open_it() -> None:
+            try:
+                opening.set_result(self._wait_for_catalog())
+            except BaseException as exc:  # raised by the main thread, which waits for it
+                opening.set_exception(exc)
+
+        spawn("fw-open", open_it, self._fail)
+        while not futures.wait([opening], _LOOK_SECONDS).done:
+            if self._stop.is_set() and not futures.wait([opening], _OPENING_SECONDS).done:
+                log.warning(
+                    "stopped_with_work_under_way", parts=["catalog"], effect="it was still being opened"
+                )
+                return None
+        return opening.result()
+
+    def _wait_for_catalog(self) -> Parts | None:
         retrying = Retrying(
             retry=retry_if_exception_type(CatalogUnavailable),
             wait=wait_random_exponential(_FIRST_RETRY, _LONGEST_RETRY),
@@ -181,10 +207,13 @@ class Service:
 
     def _try_to_open(self) -> Parts:
         self._database.open()
-        if self._owner is None:
-            owner = owner_lock(self._database, self._instance_id)
-            owner.acquire()
-            self._owner = owner
+        if self._owner is None:  # the same one for all tries: it knows its own ghost
+            self._owner = owner_lock(self._database, self._instance_id)
+        if not self._is_owner:
+            if self._stop.is_set():
+                raise CatalogUnavailable("The service stops.")
+            self._owner.acquire()
+            self._is_owner = True
         migrate(self._database)
         return assemble(
             Surroundings(
@@ -205,9 +234,12 @@ class Service:
         self._outage = str(error)
 
     def _fail(self, thread: str, error: BaseException) -> None:
-        """A thread died of an error that nobody expected: better start anew than go on half dead."""
+        """A thread died: better start anew than go on half dead."""
         log.critical("service_failing", thread=thread, error=repr(error))
-        self._failed = self._failed or thread
+        if self._failed is None:
+            is_known = isinstance(error, FileWatcherError)
+            self._reason = str(error) if is_known else _UNEXPECTED
+            self._failed = thread
         self._stop.set()
 
     def _warn_of_settings_without_effect(self) -> None:

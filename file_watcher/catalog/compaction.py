@@ -29,7 +29,7 @@ import structlog
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.touches import Span, Superfluous, Touches
-from file_watcher.errors import CatalogError
+from file_watcher.errors import CatalogError, CatalogUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +37,8 @@ _CHUNK: Final = 500
 """Messages deleted in one transaction: a few milliseconds, which is how long a commit may have to wait."""
 _GROWTH: Final = 1.25
 """Merging again pays once so many times what the last run left are waiting."""
+_PAUSE_SECONDS: Final = 60.0
+"""After a run that was broken off: the want (of room for temporary files) may last, and a run costs much."""
 _OVER: Final = 0.5
 """Below this part of the limit the outage counts as over, and the next one is told anew."""
 
@@ -56,16 +58,24 @@ class Compaction:
         self._limit = limit
         self._on_merged = on_merged
         self._threshold = limit
+        self._not_before = float("-inf")
         self._trusted_after: int | None = None
         self._is_told = False
 
     def keep_limit(self, depth: int, should_stop: Callable[[], bool]) -> int:
-        """Merge where `depth` messages waiting are too many; returns how many were taken away. Blocks."""
+        """Merge where `depth` messages waiting are too many; returns how many were taken away. Blocks.
+
+        `depth` may be a little old; where it is too much it is counted anew.
+        """
         if self._trusted_after is None:
             # Another process may have merged what waits now: its first messages prove nothing.
             self._trusted_after = self._outbox.last_sequence()
         if depth <= self._limit * _OVER:
             self._threshold, self._is_told = self._limit, False
+        if depth <= self._threshold or time.monotonic() < self._not_before:
+            return 0
+        # It may have been counted before the last run ended: what that left decides when the next one pays.
+        depth = self._outbox.depth()[0]
         if depth <= self._threshold:
             return 0
         self._warn(depth)
@@ -75,7 +85,10 @@ class Compaction:
         except CatalogError as exc:
             self._give_up(exc, depth)
             return 0
-        left = depth - merged
+        except CatalogUnavailable as exc:
+            self._put_off(exc)
+            raise
+        left = self._outbox.depth()[0]
         self._threshold = max(self._limit, int(left * _GROWTH))
         log.info(
             "outbox_merged",
@@ -132,6 +145,15 @@ class Compaction:
             reason=str(error),
             effect="all events are kept as they are, and need room until the broker is back",
             note="on PostgreSQL our user needs GRANT TEMPORARY ON DATABASE, and both kinds room for temporary files",
+        )
+
+    def _put_off(self, error: CatalogUnavailable) -> None:
+        self._not_before = time.monotonic() + _PAUSE_SECONDS
+        log.warning(
+            "outbox_merging_interrupted",
+            reason=str(error),
+            effect=f"it is tried again in {_PAUSE_SECONDS:g} s; until then all events are kept as they are",
+            note="it needs a folder for temporary files (SQLITE_TMPDIR, TMPDIR, /tmp) with 200 MB for each million events",
         )
 
     def _warn(self, depth: int) -> None:

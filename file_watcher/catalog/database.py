@@ -38,7 +38,7 @@ from file_watcher.catalog.engines import (
 from file_watcher.catalog.failures import DRIVER_ERRORS, is_silence, translate
 from file_watcher.catalog.patience import ANSWER_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
 from file_watcher.circuit import Circuit, CircuitConfig
-from file_watcher.errors import CatalogError, CatalogUnavailable
+from file_watcher.errors import CatalogError, CatalogOccupied, CatalogUnavailable
 from file_watcher.model import Health
 
 CIRCUITS: Final = CircuitConfig()
@@ -57,6 +57,7 @@ class Database:
         self._engine: Engine | None = None
         self._shelf: deque[Connection] = deque()
         self._writer = threading.Lock()
+        self._writes_long = False
         self._opened = False
         self._reads = Circuit("database_reads", CIRCUITS)
         self._writes = Circuit("database_writes", CIRCUITS)
@@ -118,18 +119,22 @@ class Database:
             engine.dispose()
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, is_long: bool = False) -> Iterator[Connection]:
         """One write transaction: committed at the end of the block, undone if it raises.
 
         Blocks while another thread or process writes, up to `BUSY_SECONDS`. Raises CatalogUnavailable,
         after which nothing was written or (the connection broke during the commit) it is not known.
+        One that `is_long` makes others wait for longer than that: they get CatalogOccupied.
         """
         if not self._writer.acquire(timeout=BUSY_SECONDS):
-            raise CatalogUnavailable(f"The catalog {self.shown} is busy: an earlier write takes very long.")
+            kind = CatalogOccupied if self._writes_long else CatalogUnavailable
+            raise kind(f"The catalog {self.shown} is busy: an earlier write takes very long.")
+        self._writes_long = is_long
         try:
             with self._guarded(self._writes), self._running().begin() as connection:
                 yield connection
         finally:
+            self._writes_long = False
             self._writer.release()
 
     @contextmanager
@@ -274,8 +279,10 @@ class Database:
         circuit: Circuit | None = getattr(self._asking, "circuit", None)
         if getattr(self._asking, "is_brief", False):
             limit = ANSWER_SECONDS
-        elif circuit is None or circuit.is_closed:
-            return STATEMENT_SECONDS
+        elif circuit is None or not circuit.is_unproven:
+            # Also of a server that answers again but is not trusted yet: else a question that costs it
+            # more would be taken for silence each time, and it would never be trusted.
+            limit = STATEMENT_SECONDS
         else:
             limit = ANSWER_SECONDS if circuit is self._reads else LOCK_SECONDS
         return 0.0 if circuit is not None and circuit.is_open else limit

@@ -122,8 +122,8 @@ class SessionLock:
         digest = hashlib.blake2b(f"file_watcher {instance_id}".encode(), digest_size=8).digest()
         self._key = int.from_bytes(digest, "big", signed=True)
         self._session: Connection | None = None
-        self._backend: _Backend | None = None
-        """The server's process behind our session; after a loss, behind the one that we had last."""
+        self._backends: set[_Backend] = set()
+        """The server's process behind our session; after a loss, behind those that may hold the lock still."""
 
     def acquire(self) -> None:
         """Take the ownership at once. Raises CatalogBusy, CatalogUnavailable or CatalogError."""
@@ -131,11 +131,18 @@ class SessionLock:
         taken = False
         try:
             with self._database.briefly(), self._database.asking():
+                # Noted before: where the answer is lost, the server may have given the lock to a ghost.
+                backend = _Backend(*self._ask(session, _WHO_AM_I))
+                self._backends.add(backend)
                 taken = bool(self._ask(session, "SELECT pg_try_advisory_lock(?)", self._key)[0])
                 if taken:
-                    self._backend = _Backend(*self._ask(session, _WHO_AM_I))
-                elif self._is_held_by_our_ghost(session):
-                    raise CatalogUnavailable("The server still keeps the session that we lost; it is ended.")
+                    self._backends = {backend}
+                else:
+                    self._backends.discard(backend)
+                    if self._is_held_by_our_ghost(session):
+                        raise CatalogUnavailable(
+                            "The server still keeps the session that we lost; it is ended."
+                        )
         finally:
             if not taken:
                 self._database.end_session(session)
@@ -167,11 +174,10 @@ class SessionLock:
 
         A server learns of a connection that was cut off between us only after its own time-outs.
         """
-        if self._backend is None:
-            return False
         key = self._key & 0xFFFF_FFFF_FFFF_FFFF
-        values = (key >> 32, key & 0xFFFF_FFFF, self._backend.pid, self._backend.started)
-        return self._ask(session, _END_OUR_GHOST, *values) is not None
+        halves = (key >> 32, key & 0xFFFF_FFFF)
+        found = [self._ask(session, _END_OUR_GHOST, *halves, *ghost) for ghost in self._backends]
+        return any(row is not None for row in found)
 
     def _ask(self, session: Connection, sql: str, *values: Any) -> Any:
         return session.exec_driver_sql(self._database.driver_sql(sql), values).first()

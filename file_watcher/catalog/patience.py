@@ -16,9 +16,9 @@ import psycopg
 STATEMENT_SECONDS: Final = 65.0
 """For one answer of a server that seems well: its own `statement_timeout` (60 s) comes first."""
 ANSWER_SECONDS: Final = 5.0
-"""For one answer to a question that costs nothing, and for all questions while the server is tried out."""
+"""For one answer to a question that costs nothing, and for any question by which the server is tried out."""
 LOCK_SECONDS: Final = 15.0
-"""For one answer to a write while the server is tried out: its `lock_timeout` (10 s) comes first."""
+"""For one answer to a write by which the server is tried out: its `lock_timeout` (10 s) comes first."""
 
 
 class ServerSilent(psycopg.OperationalError):

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, delete, insert, or_, select, text, updat
 
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.tables import instances, requests
+from file_watcher.errors import CatalogUnavailable
 
 _KEPT_NS: Final = 86_400 * 10**9
 """Answers are kept for a day, for whoever looks at the table."""
@@ -64,6 +65,8 @@ class Requests:
     def __init__(self, database: Database, instance_id: str | None = None) -> None:
         self._database = database
         self._instance_id = instance_id
+        self._perhaps_taken: set[int] = set()
+        """Taken in commits whose outcome was never heard: nobody works on them yet."""
 
     def ask(self, kind: str, arguments: Mapping[str, Any]) -> int:
         """Leave a request for the running service; returns its number. Answers older than a day are dropped."""
@@ -83,19 +86,27 @@ class Requests:
         return number
 
     def take(self) -> list[Request]:
-        """Take all new requests, oldest first; they are running from now on. Cheap where there is none."""
-        new = (requests.c.state == "new") & self._mine()
+        """Take all new requests, oldest first; they are running from now on. Cheap where there is none.
+
+        Called by one thread. What a call took that then raised CatalogUnavailable is taken by the next one.
+        """
+        lost = (requests.c.state == "running") & requests.c.id.in_(self._perhaps_taken)
+        new = ((requests.c.state == "new") & self._mine()) | lost
         with self._database.briefly(), self._database.reading() as connection:
             if connection.execute(select(requests.c.id).where(new).limit(1)).first() is None:
                 return []
-        with self._database.writing() as connection:
-            rows = connection.execute(
-                select(requests).where(new).order_by(requests.c.id).with_for_update()
-            ).all()
-            taken = (
-                update(requests).where(requests.c.id.in_([row.id for row in rows])).values(state="running")
-            )
-            connection.execute(taken)
+        rows: Sequence[Row[Any]] = ()
+        try:
+            with self._database.writing() as connection:
+                rows = connection.execute(
+                    select(requests).where(new).order_by(requests.c.id).with_for_update()
+                ).all()
+                numbers = [row.id for row in rows]
+                connection.execute(update(requests).where(requests.c.id.in_(numbers)).values(state="running"))
+        except CatalogUnavailable:
+            self._perhaps_taken.update(row.id for row in rows)
+            raise
+        self._perhaps_taken.clear()
         return [_request_of(row, "running") for row in rows]
 
     def finish(self, request_id: int, result: Mapping[str, Any], *, failed: bool = False) -> None:

@@ -94,7 +94,7 @@ class SnapshotWriter:
         a million files, and nothing else is written meanwhile. Raises CatalogUnavailable or CatalogError.
         """
         try:
-            with self._database.writing() as connection:
+            with self._database.writing(is_long=True) as connection:
                 self._messages.take_turn(connection)
                 if (before := read_answer(connection, request_id)) is not None:
                     return before

@@ -23,7 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from file_watcher.errors import CatalogUnavailable
+from file_watcher.errors import CatalogOccupied, CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Health, Library, Observation, Source, Ticket
 from file_watcher.processing.decider import Decider, Outcome
@@ -219,6 +219,8 @@ class DecidingStage:
 
     def _note_outage(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, CatalogOccupied):
+            return
         self._telemetry.error("db")
         if self._outage is None:
             log.error("database_unavailable", reason=str(error), effect="changes wait until it is back")

@@ -33,5 +33,8 @@ class Listener(Protocol):
     def on_unrouted(self, messages: Sequence[OutboxMessage]) -> None:
         """The broker took the messages, but no queue wanted them."""
 
+    def on_set_aside(self, messages: Sequence[OutboxMessage]) -> None:
+        """The messages cannot be published; why was told. Nothing more is tried with them."""
+
     def on_lost(self) -> None:
         """The lane is gone; whatever was submitted and not confirmed is unknown and was forgotten."""

@@ -76,7 +76,8 @@ class Relay:
         self._threads: list[threading.Thread] = []
         self._progress = threading.Condition()
         self._marked_batches = 0
-        self._unrouted_keys: set[str] = set()
+        self._unrouted_keys: set[tuple[str, str | None]] = set()
+        self._set_aside: set[int] = set()
         self._pulse = Pulse("fw-relay")
 
     # -- lifecycle -------------------------------------------------------------------------------
@@ -117,6 +118,11 @@ class Relay:
 
     def on_unrouted(self, messages: Sequence[OutboxMessage]) -> None:
         """See lane.Listener."""
+        self._leave_word(_Word(settled=messages, routed=False))
+
+    def on_set_aside(self, messages: Sequence[OutboxMessage]) -> None:
+        """See lane.Listener. They are recorded as unrouted."""
+        self._set_aside.update(message.sequence for message in messages)
         self._leave_word(_Word(settled=messages, routed=False))
 
     def on_lost(self) -> None:
@@ -240,14 +246,20 @@ class Relay:
 
     def _tell_unrouted(self, message: OutboxMessage) -> None:
         self._telemetry.error("enqueue")
-        if message.routing_key in self._unrouted_keys:
+        if message.sequence in self._set_aside:
+            self._set_aside.discard(message.sequence)
             return
-        self._unrouted_keys.add(message.routing_key)
-        log.warning(
-            "event_unroutable",
-            routing_key=message.routing_key,
-            note="no queue is bound for this routing key: such events are kept as unrouted in the log",
-        )
+        # What goes to one queue goes there by the queue's name, whatever its routing key says.
+        way = (message.routing_key, None) if message.queue is None else ("", message.queue)
+        if way in self._unrouted_keys:
+            return
+        self._unrouted_keys.add(way)
+        if message.queue is None:
+            note = "no queue is bound for this routing key: such events are kept as unrouted in the log"
+            log.warning("event_unroutable", routing_key=message.routing_key, note=note)
+        else:
+            note = "there is no queue of this name: what was replayed to it is kept as unrouted in the log"
+            log.warning("event_unroutable", queue=message.queue, note=note)
 
     def _tell_ready(self, lane: Lane) -> None:
         try:

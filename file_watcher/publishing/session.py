@@ -252,7 +252,7 @@ class Session:
     def _publish(self, message: OutboxMessage) -> None:
         body = self._sizes.fit(message)
         if body is None:
-            self._listener.on_unrouted([message])  # it would close the channel again, and hold up all others
+            self._listener.on_set_aside([message])  # it would close the channel again, and hold up all others
             return
         exchange, key = self._config.exchange, message.routing_key
         if message.queue is not None:

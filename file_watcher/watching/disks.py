@@ -55,8 +55,13 @@ class Disks:
         self._tell(self._eyes.mounts_below(self._library))
 
     def trust_what_is_mounted(self) -> None:
-        """A scan missed nothing: the disks in doubt hold all that is catalogued."""
-        self._accept(learn=self._eyes.mounts_below(self._library).in_doubt, forget=())
+        """A scan missed nothing: the disks in doubt hold all that is catalogued.
+
+        Nothing is learnt where anything was mounted since `settle`: the scan may have passed there before.
+        """
+        below = self._eyes.mounts_below(self._library)
+        if below.mounted == self._mounted:
+            self._accept(learn=below.in_doubt, forget=())
 
     def accept_all(self) -> None:
         """The operator has spoken: what is mounted belongs here, and what is not mounted does not."""

@@ -67,11 +67,10 @@ class Entry:
         self.source = stronger(self.source, ticket.source)
 
     def date_back(self, noticed: float) -> None:
-        """A hint from that time stands for this path too."""
+        """A hint from that time stands for this path too, also while it is in flight: it is undecided since then."""
+        self.noticed = min(self.noticed, noticed)
         if self.in_flight:
             self.hinted_again = noticed if self.hinted_again is None else min(self.hinted_again, noticed)
-        else:
-            self.noticed = min(self.noticed, noticed)
 
     def keeps_waiting(self, since: float) -> bool:
         """Whether looks at the file since then have found that somebody still writes."""

@@ -94,6 +94,7 @@ class LibraryKeeper:
     def start(self, scans: ScanStage) -> None:
         """Begin to watch and scan; roots that are missing are waited for."""
         self._scans = scans
+        scans.gather()
         self._thread = spawn("fw-keeper", self._run, self._on_failure)
 
     def close(self) -> None:
@@ -210,6 +211,8 @@ class LibraryKeeper:
             work: list[Callable[[], None]] = [partial(self._step, post) for post in self._posts.values()]
             problems = [problem for each in (*work, self._record_all) if (problem := _problem_of(each))]
             self._note_database(problems[0] if problems else None)
+            if all(post.active or post.suspension is not None for post in self._posts.values()):
+                self._started_scans().gathered()
             self._pulse.at("carries out what it was told")
             self._obey(_TICK_SECONDS)
 

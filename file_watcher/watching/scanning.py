@@ -37,6 +37,11 @@ _CATALOG_PAUSE: Final = 1.0
 """Seconds until a scan that lost the database begins anew."""
 _LOOK_SECONDS: Final = 0.5
 """How long one wait lasts before the scan asks again whether it is still wanted."""
+_OTHERS_SECONDS: Final = 60.0
+"""How long what is missing waits for libraries that have not asked for their scans: a cold disk may take long
+to watch, but one that hangs must not hold up the others for ever."""
+_RECOUNTS: Final = 3
+"""How often what is missing is counted again while decisions still change it; a busy library never rests."""
 _SWEEP_SECONDS: Final = 2.0
 """How often it is asked whether a sweep is wanted while no scan is."""
 _APPEARED: Final = frozenset({FindingKind.NEW, FindingKind.CHANGED})
@@ -104,6 +109,8 @@ class ScanStage:
         """The one that runs, if any, and those that wait, in order."""
         self._running: ScanJob | None = None
         self._asked = threading.Event()
+        self._gathered = threading.Event()
+        self._gathered.set()
         self._sweeps = Sweeps()
         self._folders: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._stop = threading.Event()
@@ -131,6 +138,14 @@ class ScanStage:
     def request(self, library: Library, source: Source) -> ScanJob:
         """Ask for a scan of a whole library. One that has not begun yet serves all who ask for it."""
         return self._request(ScanJob(library, source))
+
+    def gather(self) -> None:
+        """All libraries are about to ask for their first scans. Until `gathered`, nothing is told as missing."""
+        self._gathered.clear()
+
+    def gathered(self) -> None:
+        """Every library that can be scanned has asked for it."""
+        self._gathered.set()
 
     def request_trial(self, library: Library) -> ScanJob:
         """Ask how much of a library is missing, without any effect."""
@@ -209,6 +224,7 @@ class ScanStage:
             job.report = None if self._is_given_up(job) else report
             return
         if report.missing:
+            self._wait_for_others(job)
             self._hint_ahead(job)
         self._wait_until_decided(job)
         if report.missing and not self._tell_missing(job):
@@ -223,17 +239,36 @@ class ScanStage:
 
         Counted anew, since what was moved while nobody watched is not missing any more.
         """
-        missing = self._scan(job, _NOTHING).missing
+        missing = self._count_missing(job)
         if self._is_given_up(job) or (missing and not self._may_delete(job, missing)):
             return False
         self._scan(job, _MISSING)
         self._wait_until_decided(job)
         return True
 
+    def _count_missing(self, job: ScanJob) -> int:
+        """How much is missing, without what the kernel tells of meanwhile: a mass deletion is not a loss."""
+        missing = self._scan(job, _NOTHING).missing
+        for _ in range(_RECOUNTS):
+            if not missing or self._is_given_up(job):
+                break
+            self._wait_until_decided(job)
+            before, missing = missing, self._scan(job, _NOTHING).missing
+            if missing == before:
+                break
+        return missing
+
     def _wait_until_decided(self, job: ScanJob) -> None:
         noticed_before = time.monotonic()
         while not self._is_given_up(job) and not self._is_decided(noticed_before, _LOOK_SECONDS):
             self._hint_ahead(job)
+
+    def _wait_for_others(self, job: ScanJob) -> None:
+        """Wait until the other libraries have asked for their scans: what is missing here may lie there."""
+        deadline = Deadline(_OTHERS_SECONDS)
+        while not self._is_given_up(job) and (left := deadline.remaining()):
+            if self._gathered.wait(min(_LOOK_SECONDS, left)):
+                return
 
     def _hint_ahead(self, job: ScanJob) -> None:
         """Hint at what appeared in the libraries whose scans wait: it may be what is missing in this one.

@@ -178,11 +178,13 @@ class Eyes:
 
     def is_away(self, path: bytes, library: Library) -> bool:
         """Whether the path lies below the mount point of a disk that is away."""
-        return self.mounts_below(library).is_away(path)
+        below = self.mounts_below(library)
+        return any(below.is_away(place) for place in self._places(path, library, below))
 
     def shields(self, path: bytes, library: Library) -> bool:
         """Whether a file that is missing at this path may come back with its disk."""
-        return self.mounts_below(library).shields(path)
+        below = self.mounts_below(library)
+        return any(below.shields(place) for place in self._places(path, library, below))
 
     def shut(self, library: Library) -> None:
         """Forget the library: until it is opened again, every look is UNKNOWN."""
@@ -215,7 +217,7 @@ class Eyes:
             return UNKNOWN
         if not view.wants_file(path):
             return GONE
-        if view.nested.now().is_away(path):
+        if self.is_away(path, library):
             return UNKNOWN
         sight = self._look(path, view)
         if sight is not GONE:
@@ -255,7 +257,14 @@ class Eyes:
         return sight
 
     def _proves_absence(self, path: bytes, view: _View) -> bool:
-        return self._verify(view) is RootState.OK and not view.nested.now().shields(path)
+        return self._verify(view) is RootState.OK and not self.shields(path, view.library)
+
+    def _places(self, path: bytes, library: Library, below: MountsBelow) -> tuple[bytes, ...]:
+        """Where the path lies among the mounts: where links are followed, also where they lead to."""
+        view = self._views.get(library.id)
+        if view is None or not view.follow_symlinks or not (below.away or below.in_doubt):
+            return (path,)
+        return (path, os.path.realpath(path))
 
     def _verify(self, view: _View) -> RootState:
         state = verify_root(view.library.root, view.identity)

@@ -106,6 +106,9 @@ class _Feeder:
     def on_unrouted(self, messages: Sequence[OutboxMessage]) -> None:
         self.note_failure("broker", AssertionError(f"{len(messages)} messages found no queue"))
 
+    def on_set_aside(self, messages: Sequence[OutboxMessage]) -> None:
+        self.note_failure("broker", AssertionError(f"{len(messages)} messages were too large"))
+
     def on_lost(self) -> None:
         if self._confirmed < len(self._messages):
             self.note_failure("broker", AssertionError("the connection was lost"))

@@ -235,7 +235,7 @@ def test_without_a_broker_events_are_kept_and_all_arrive_in_order_later(
         node.start()
         service.sync()
         consumer.drain()
-        assert service.ask("/readyz")[0] == 200
+        wait_for(lambda: service.ask("/readyz")[0] == 200, "the broker to be trusted", 60)
         assert service.stop() == 0
     except BaseException:
         print(service.tail(80))

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from file_watcher.catalog.owner import OwnerLock
 from file_watcher.catalog.requests import Requests
 from file_watcher.desk import Desk
+from file_watcher.errors import CatalogError
 from file_watcher.housekeeping import Housekeeping
 from file_watcher.ops.bounded_server import BoundedServer
 from file_watcher.ops.watchdog import Vigil
@@ -66,4 +68,24 @@ def test_an_error_that_escapes_a_thread_ends_the_service_with_exit_code_1(
     assert all(each.startswith(thread) for each in died), died
     assert logs[-1]["event"] == "service_ended_early"
     assert logs[-1]["thread"] in died
+    assert "nobody expected" in logs[-1]["reason"]
     assert "start the service again" in logs[-1]["advice"]
+
+
+def test_the_last_word_names_a_reason_that_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise CatalogError("The catalog was removed or replaced while it was in use. Put it back.")
+
+    monkeypatch.setattr(OwnerLock, "keep", refuse)
+    library = tmp_path / "library"
+    library.mkdir()
+    nowhere = f"amqp://127.0.0.1:{free_port()}"
+    service = InsideService(library, nowhere, "file_events", f"sqlite:///{tmp_path}/state/catalog.db")
+
+    with capture_logs() as logs:
+        service.start()
+        service.wait_for_end()
+
+    assert service.outcome == 1
+    assert (logs[-1]["event"], logs[-1]["thread"]) == ("service_ended_early", "fw-desk")
+    assert logs[-1]["reason"].endswith("Put it back.")

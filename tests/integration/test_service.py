@@ -13,12 +13,13 @@ from typing import Any
 import psutil
 import pytest
 
-from file_watcher.catalog.owner import SessionLock
+from file_watcher.catalog.owner import SessionLock, is_owned
 from file_watcher.errors import CatalogBusy
 from file_watcher.model import OutboxMessage
 from file_watcher.processing.deciding import DecidingStage
 from file_watcher.watching.inotify_tree import WatchTree
 from file_watcher.watching.observer import LibraryWatch
+from tests.support.catalog import another_process_writes, opened
 from tests.support.consumer import Consumer
 from tests.support.inside import InsideService, serving
 from tests.support.postgresql import PostgresCluster
@@ -406,6 +407,20 @@ def test_it_can_be_stopped_while_it_waits_for_a_database(
     with serving(at.service(postgres_url), until_ready=False) as service:
         service.wait_for_health("database", "Connection refused")
     postgres.start()
+
+
+def test_it_can_be_stopped_while_another_process_keeps_its_catalog_locked(
+    at: Scenery, tmp_path: Path
+) -> None:
+    with opened(at.database_url):
+        pass
+    with another_process_writes(tmp_path / "state" / "catalog.db"):
+        with serving(at.service(), until_ready=False):
+            wait_for(
+                lambda: is_owned(tmp_path / "state" / "catalog.db") is not None, "it to open the catalog"
+            )
+        assert "fw-open" in [thread.name for thread in threading.enumerate()], "it waits for the lock still"
+    wait_for(lambda: "fw-open" not in [each.name for each in threading.enumerate()], "the thread to end", 30)
 
 
 def test_connections_that_are_ended_in_the_middle_cost_no_change(

@@ -28,6 +28,15 @@ class ScansByHand:
 
     def __init__(self) -> None:
         self.jobs: list[ScanJob] = []
+        self.is_gathering = False
+
+    def gather(self) -> None:
+        """See ScanStage."""
+        self.is_gathering = True
+
+    def gathered(self) -> None:
+        """See ScanStage."""
+        self.is_gathering = False
 
     def request(self, library: Library, source: Source) -> ScanJob:
         """See ScanStage."""

@@ -15,7 +15,7 @@ from file_watcher import barrier as barrier_module
 from file_watcher import desk as desk_module
 from file_watcher.catalog.requests import Instances, Request, Requests
 from file_watcher.desk import Desk, DeskConfig
-from file_watcher.errors import CatalogBusy, CatalogUnavailable, UsageError
+from file_watcher.errors import CatalogBusy, CatalogOccupied, CatalogUnavailable, UsageError
 from file_watcher.lifecycle import Deadline
 from file_watcher.model import Source
 from file_watcher.snapshots import Replayer, Wish
@@ -36,6 +36,7 @@ class Table:
         self.beats: list[tuple[str, Mapping[str, Any]]] = []
         self.reopened = 0
         self.is_away = False
+        self.outage = CatalogUnavailable("the database is away")
 
     def ask(self, kind: str, **arguments: Any) -> int:
         with self._lock:
@@ -70,7 +71,7 @@ class Table:
 
     def _answer(self) -> None:
         if self.is_away:
-            raise CatalogUnavailable("the database is away")
+            raise self.outage
 
 
 class Replays:
@@ -302,6 +303,15 @@ def test_an_idle_service_notices_that_the_database_is_away() -> None:
         assert front.desk.health().detail == "the database is away"
         front.table.is_away = False
         wait_for(lambda: front.desk.health().ok, "the recovery to show")
+
+
+def test_a_long_write_of_our_own_is_no_outage() -> None:
+    with working() as front:
+        front.table.outage = CatalogOccupied("a snapshot is recorded")
+        front.table.is_away = True
+        kept = front.kept
+        wait_for(lambda: front.kept >= kept + 3, "some rounds that failed")
+        assert front.desk.health().ok
 
 
 def test_the_end_does_not_wait_for_a_database_that_is_away() -> None:

@@ -20,6 +20,7 @@ from file_watcher.catalog.database import Database
 from file_watcher.catalog.libraries import Libraries
 from file_watcher.catalog.messages import NewMessage
 from file_watcher.catalog.outbox import Outbox
+from file_watcher.errors import CatalogUnavailable
 from file_watcher.model import OutboxMessage
 from tests.support.catalog import ROOT, message, opened
 
@@ -300,6 +301,48 @@ def test_it_runs_again_only_when_much_more_waits_than_it_left(
     told = [entry for entry in logs if entry["event"] == "outbox_over_limit"]
     assert [(entry["waiting"], entry["limit"]) for entry in told] == [(30, 20), (21, 20)], "once per outage"
     assert "nothing is dropped" in told[0]["effect"]
+
+
+def test_a_count_from_before_the_last_run_does_not_put_the_next_one_off(
+    tale: Tale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The depth is remembered for up to 20 s, by which time a run may be over."""
+    monkeypatch.setattr(compaction_module, "_GROWTH", 1.25)
+    tale.compaction = tale.new_compaction(limit=20)
+    for _ in range(30):
+        tale.write(A)
+    assert tale.merge() == 29
+
+    assert tale.compaction.keep_limit(30, lambda: False) == 0
+
+    for _ in range(24):
+        tale.write(A)
+    assert tale.merge() == 24
+
+
+def test_a_run_that_finds_no_room_for_temporary_files_is_not_begun_anew_at_every_look(
+    tale: Tale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[object] = []
+
+    def note(_touches: object, page: object) -> None:
+        attempts.append(page)
+        raise CatalogUnavailable("the disk is full")
+
+    monkeypatch.setattr(compaction_module, "_PAUSE_SECONDS", 60.0)
+    tale.write(A)
+    tale.write(A)
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(touches_module.Touches, "note", note)
+        with pytest.raises(CatalogUnavailable):
+            tale.merge()
+        assert tale.merge() == 0
+        assert len(attempts) == 1
+        assert [entry["reason"] for entry in logs if entry["event"] == "outbox_merging_interrupted"] == [
+            "the disk is full"
+        ]
+        monkeypatch.setattr(tale.compaction, "_not_before", 0.0)
+    assert tale.merge() == 1
 
 
 def test_a_database_that_allows_no_temporary_table_costs_only_room(postgres_url: str) -> None:

@@ -8,8 +8,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from file_watcher.catalog import database as database_module
 from file_watcher.catalog.batch import BatchWriter
@@ -19,6 +22,7 @@ from file_watcher.catalog.owner import SessionLock, owner_lock
 from file_watcher.catalog.requests import Requests
 from file_watcher.catalog.rows import RootDevices
 from file_watcher.catalog.store import Batch, CatalogStore
+from file_watcher.circuit import CircuitConfig
 from file_watcher.errors import CatalogBusy, CatalogError, CatalogUnavailable
 from tests.support.catalog import ROOT, message, opened, record, store_of
 from tests.support.postgresql import PostgresCluster
@@ -172,6 +176,23 @@ def test_a_server_that_stopped_answering_is_found_out_by_one_question_and_frees_
     assert store.count(1) in {1, 2}, "a commit that was given up is done as a whole or not at all"
 
 
+def test_a_question_that_takes_long_is_no_silence_once_the_server_has_answered_again(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else counting a large outbox would keep a server that had relapsed from ever being trusted again."""
+    monkeypatch.setattr(database_module, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(database_module, "CIRCUITS", CircuitConfig(steady=30.0))
+    with opened(postgres_url) as database:
+        for circuit in database.circuits:
+            circuit.failed("it was away", at_once=True)
+        wait_for(lambda: _answered(Requests(database).take), "the trial")
+
+        with database.reading() as connection:
+            connection.exec_driver_sql("SELECT pg_sleep(1)").close()
+
+        assert [circuit.facts()["state"] for circuit in database.circuits] == ["half_open", "open"]
+
+
 def test_an_owner_that_was_cut_off_from_its_server_is_not_kept_out_by_its_own_ghost(
     remote: Database,
 ) -> None:
@@ -187,6 +208,33 @@ def test_an_owner_that_was_cut_off_from_its_server_is_not_kept_out_by_its_own_gh
 
     lock.release()
     remote.end_session(ghost)
+
+
+def test_an_owner_that_never_heard_whether_it_got_the_lock_is_not_kept_out_by_itself(
+    remote: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = SessionLock(remote, "abc12345")
+    ghosts: list[Connection] = []
+
+    def lose_the_answer(session: Connection, sql: str, *values: Any) -> Any:
+        answer = session.exec_driver_sql(sql.replace("?", "%s"), values).first()
+        if "try_advisory_lock" in sql:
+            raise psycopg.OperationalError("the connection was cut off")
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "_ask", lose_the_answer)
+        patch.setattr(remote, "end_session", ghosts.append)  # the server has not noticed
+        with pytest.raises(CatalogUnavailable):
+            lock.acquire()
+
+    with pytest.raises(CatalogUnavailable, match="session that we lost"):
+        lock.acquire()
+    wait_for(lambda: _kept(lock), "the ghost to go")
+
+    lock.release()
+    for ghost in ghosts:
+        remote.end_session(ghost)
 
 
 def test_after_an_unknown_commit_nothing_is_read_before_the_database_has_decided_it(

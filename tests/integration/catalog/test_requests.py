@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.requests import Instances, Requests
+from file_watcher.errors import CatalogUnavailable
 
 
 def test_a_request_is_taken_once_and_answered(database: Database) -> None:
@@ -27,6 +30,33 @@ def test_a_request_is_taken_once_and_answered(database: Database) -> None:
 
     answered = requests.wait(number, timeout=0)
     assert (answered.state, answered.result, answered.is_finished) == ("done", {"files": 5}, True)
+
+
+def test_what_was_taken_in_a_commit_of_unknown_outcome_is_taken_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = Requests(database)
+    number = requests.ask("scan", {})
+    with monkeypatch.context() as patch:
+        _lose_answers_to_commits(database, patch)
+        with pytest.raises(CatalogUnavailable):
+            requests.take()
+
+    assert [request.id for request in requests.take()] == [number]
+
+    assert requests.take() == []
+
+
+def _lose_answers_to_commits(database: Database, patch: pytest.MonkeyPatch) -> None:
+    writing = database.writing
+
+    @contextmanager
+    def unheard() -> Iterator[Connection]:
+        with writing() as connection:
+            yield connection
+        raise CatalogUnavailable("the connection broke during the commit")
+
+    patch.setattr(database, "writing", unheard)
 
 
 def test_requests_are_taken_in_the_order_in_which_they_were_asked(database: Database) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from file_watcher.catalog import database as database_module
 from file_watcher.catalog import snapshot as snapshot_module
 from file_watcher.catalog.batch import Batch
 from file_watcher.catalog.database import Database
@@ -21,6 +22,7 @@ from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.requests import Requests
 from file_watcher.catalog.snapshot import Confirmation, Recorded, Scope, SnapshotWriter
 from file_watcher.catalog.store import CatalogStore
+from file_watcher.errors import CatalogOccupied
 from file_watcher.model import FileRecord, Fingerprint
 from tests.support.catalog import ROOT, message, record
 
@@ -195,6 +197,24 @@ def test_a_failure_in_the_middle_leaves_nothing_and_the_request_open(
 
     assert Outbox(database, [1]).depth() == (0, None)
     assert Requests(database).wait(number, timeout=0).state == "running"
+
+
+def test_who_has_to_wait_for_a_snapshot_learns_that_nothing_is_wrong(
+    database: Database, store: CatalogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.01)
+    keep(store, "a")
+    waited: list[bool] = []
+
+    def commit_meanwhile() -> bool:
+        with pytest.raises(CatalogOccupied):
+            store.commit(Batch(messages=[message()]))
+        waited.append(True)
+        return False
+
+    assert SnapshotWriter(database).answer(taken(database), [(WHOLE, Words())], answer, commit_meanwhile)
+    assert waited
+    store.commit(Batch(messages=[message()]))
 
 
 def test_a_stop_in_the_middle_leaves_nothing(database: Database, store: CatalogStore) -> None:

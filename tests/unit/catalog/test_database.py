@@ -10,7 +10,7 @@ from file_watcher.catalog import database as database_module
 from file_watcher.catalog import engines
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.store import Batch, Refusal
-from file_watcher.errors import CatalogError, CatalogUnavailable, UsageError
+from file_watcher.errors import CatalogError, CatalogOccupied, CatalogUnavailable, UsageError
 from tests.support.catalog import another_process_writes, message, opened, record, store_of
 from tests.support.ports import free_port
 
@@ -174,6 +174,9 @@ def test_a_thread_that_writes_for_too_long_does_not_block_the_others_for_ever(
 
     with database.writing(), pytest.raises(CatalogUnavailable, match="busy"), database.writing():
         pytest.fail("one writer at a time")
+    with database.writing(is_long=True), pytest.raises(CatalogOccupied), database.writing():
+        pytest.fail("one writer at a time")
+    assert all(circuit.is_closed for circuit in database.circuits)
 
 
 def test_a_full_disk_loses_nothing_and_may_be_tried_again(database: Database) -> None:

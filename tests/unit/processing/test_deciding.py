@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
-from file_watcher.errors import CatalogError, CatalogUnavailable
+from structlog.testing import capture_logs
+
+from file_watcher.errors import CatalogError, CatalogOccupied, CatalogUnavailable
 from file_watcher.lifecycle import Deadline
 from file_watcher.model import (
     EventType,
@@ -78,6 +80,7 @@ class StubDecider:
         )
         self.batches: list[list[bytes]] = []
         self.outages = 0
+        self.outage = CatalogUnavailable("the database is away")
         self.gate = threading.Event()
         self.gate.set()
         self.deadline: float | None = None
@@ -87,7 +90,7 @@ class StubDecider:
         assert self.gate.wait(10)
         if self.outages:
             self.outages -= 1
-            raise CatalogUnavailable("the database is away")
+            raise self.outage
         self.batches.append([each.path for each in observations])
         return self.decide(observations)
 
@@ -344,6 +347,16 @@ def test_a_database_that_is_away_is_waited_for_and_nothing_is_lost() -> None:
         assert office.decider.batches == [[b"/lib/a"]]
         assert office.told.of("error") == [("db",)] * 3
         assert office.stage.health().ok
+
+
+def test_a_long_write_of_our_own_is_waited_for_and_is_no_outage() -> None:
+    with working() as office, capture_logs() as logs:
+        office.decider.outage = CatalogOccupied("a snapshot is recorded")
+        office.decider.outages = 2
+        office.submit(ticket())
+        office.wait_until_done()
+        assert office.told.of("error") == []
+    assert logs == []
 
 
 def test_an_outage_shows_in_the_health() -> None:

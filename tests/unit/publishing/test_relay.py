@@ -244,3 +244,28 @@ def test_unrouted_messages_are_counted_and_told_once_per_routing_key() -> None:
     assert notes.errors == ["enqueue"] * 3
     told = [entry["routing_key"] for entry in logs if entry["event"] == "event_unroutable"]
     assert told == ["file.created", "file.moved"]
+
+
+def test_what_is_wrong_with_unrouted_messages_is_told_as_it_is() -> None:
+    messages = [
+        recorded(1, b"/m/large"),
+        recorded(2, b"/m/again", queue="gone"),
+        recorded(3, b"/m/once_more", queue="gone"),
+        recorded(4, b"/m/new"),
+    ]
+    outbox, lane, notes = MemoryOutbox(messages), MemoryLane(), Notes()
+    with running(outbox, telemetry=notes) as relay, capture_logs() as logs:
+        relay.on_ready(lane)
+        wait_for(lambda: len(lane.submitted) == 4, "the messages")
+        relay.on_set_aside(lane.submitted[:1])
+        relay.on_unrouted(lane.submitted[1:])
+        assert relay.wait_until_published(4, 5)
+
+    assert outbox.unrouted == [1, 2, 3, 4]
+    assert notes.errors == ["enqueue"] * 4
+    told = [entry for entry in logs if entry["event"] == "event_unroutable"]
+    assert [(entry.get("queue"), entry.get("routing_key")) for entry in told] == [
+        ("gone", None),
+        (None, "file.created"),
+    ], "the one that was set aside was told already, and the missing queue says nothing about the key"
+    assert "no queue of this name" in told[0]["note"]

@@ -587,6 +587,30 @@ def test_a_file_that_was_found_open_and_is_being_read_is_waited_for() -> None:
     assert watched.debouncer.undecided(10.0, 30.0, 99.0)
 
 
+def test_a_hint_dated_back_is_undecided_also_while_its_path_is_in_flight_or_was_put_back() -> None:
+    watched = Watched()
+    watched.scan(A, 20.0)
+    ticket = watched.take(20.0)
+    watched.scan(A, 21.0, noticed=10.0)
+    assert watched.debouncer.undecided(15.0, 30.0, 21.0)
+    watched.debouncer.again(ticket, 22.0, None, 1.0)
+    assert watched.debouncer.undecided(15.0, 30.0, 22.0)
+    watched.debouncer.done(watched.take(23.0), 23.0)
+    assert watched.debouncer.oldest_noticed() is None
+
+
+def test_what_is_folded_into_a_folder_in_flight_is_undecided_since_its_own_hint() -> None:
+    watched = Watched(DebounceBounds(waiting=4))
+    watched.kernel(b"/lib/album", 20.0, is_folder=True)
+    ticket = watched.take(21.0)
+    for number in range(5):
+        watched.scan(b"/lib/album/%d" % number, 21.5, noticed=10.0)
+    assert len(watched.debouncer) == 1
+    assert watched.debouncer.undecided(15.0, 30.0, 21.5)
+    watched.debouncer.again(ticket, 22.0, None, 1.0)
+    assert watched.take(99.0).noticed == 10.0
+
+
 # -- whatever happens ----------------------------------------------------------------------------------
 
 ACTIONS = st.lists(

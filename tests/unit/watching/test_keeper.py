@@ -98,6 +98,24 @@ def two(tmp_path: Path) -> Iterator[Kept]:
     at.close()
 
 
+def test_scans_learn_when_every_library_has_asked_for_its_first_one(
+    two: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, real = threading.Event(), LibraryWatch.start
+
+    def start(watch: LibraryWatch) -> None:
+        assert watch._library.name == "music" or go_on.wait(10)
+        real(watch)
+
+    monkeypatch.setattr(LibraryWatch, "start", start)
+    two.start()
+    wait_for(lambda: two.scans.jobs, "the first library's scan")
+    assert two.scans.is_gathering
+    go_on.set()
+    wait_for(lambda: not two.scans.is_gathering, "the second library's scan")
+    assert [job.library for job in two.scans.jobs] == two.libraries
+
+
 def test_it_is_healthy_once_every_library_is_watched_and_was_scanned(two: Kept) -> None:
     assert not two.keeper.health().ok
     assert not two.keeper.is_scanned()

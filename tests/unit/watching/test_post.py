@@ -660,6 +660,24 @@ def test_a_disk_mounted_over_files_is_in_doubt_until_a_scan_finds_them_all_on_it
     assert (house.memory.roots[1].mounts or {}).keys() == {os.fsencode(point)}
 
 
+def test_a_disk_mounted_behind_the_back_of_a_scan_stays_in_doubt(
+    house: House, table: Table, point: Path
+) -> None:
+    table.points.clear()
+    house.run()
+    for _ in range(3):
+        house.lookout.lost = "lost"
+        house.step()
+    house.lookout.lost = None
+    table.points.add(point)
+    house.step(0.1)
+    assert not house.post.is_caught_up(), "the pause before the next new watch is not over"
+    house.finish_scan()
+    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library) is UNKNOWN
+    house.step(60)
+    assert "another disk" in str(house.post._disks.trouble())
+
+
 def test_a_database_that_is_away_does_not_lose_the_sight_of_a_disk_that_went(
     house: House, table: Table
 ) -> None:

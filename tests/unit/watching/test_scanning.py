@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -232,6 +232,29 @@ def test_what_is_missing_comes_after_what_appeared_in_libraries_whose_scans_wait
     assert at.asked_to_delete == [], "the row went along with its file: nothing is missing"
 
 
+def test_what_is_missing_waits_until_all_libraries_have_asked_for_their_scans(at: Room) -> None:
+    """Otherwise a library that takes long to watch would come too late to tell where the files went."""
+    gone = at.lost("gone.mp3")
+    at.stage.gather()
+    job = at.request()
+    with pytest.raises(queue.Empty):
+        at.tickets.get(timeout=0.3)
+    assert at.asked_to_delete == []
+    at.stage.gathered()
+    assert at.next_paths(1) == [gone]
+    assert job.finished.wait(10)
+
+
+def test_a_library_that_hangs_does_not_hold_up_the_others_for_ever(
+    at: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("file_watcher.watching.scanning._OTHERS_SECONDS", 0.1)
+    gone = at.lost("gone.mp3")
+    at.stage.gather()
+    at.request()
+    assert at.next_paths(1) == [gone]
+
+
 def test_what_was_claimed_by_a_move_meanwhile_is_not_counted_as_missing(at: Room) -> None:
     """Otherwise a big folder that was renamed while the service was down would look like a loss."""
     olds = [at.lost(f"old/{number}.mp3") for number in range(5)]
@@ -247,6 +270,33 @@ def test_what_was_claimed_by_a_move_meanwhile_is_not_counted_as_missing(at: Room
     assert at.next_paths(1) == [still_gone]
     assert job.finished.wait(10)
     assert at.asked_to_delete == [1]
+
+
+def test_what_the_kernel_has_just_told_of_is_not_counted_as_a_loss(tmp_path: Path) -> None:
+    """A scan while many files are being deleted must not look like a fault of the disk."""
+    at = Room(tmp_path)
+    silent, told = at.lost("silent.mp3"), {at.file(f"{number}.mp3", known=True) for number in range(5)}
+    is_decided = at.stage._is_decided
+
+    def deleted_meanwhile(noticed_before: float, timeout: float) -> bool:
+        outcome = is_decided(noticed_before, timeout)
+        if outcome and told:
+            for path in told:
+                os.unlink(path)
+                at.scheduler.observe(Hint(path, HintKind.DELETED), at.library)
+            told.clear()
+        return outcome
+
+    at.stage._is_decided = deleted_meanwhile
+    with started(at):
+        job = at.request()
+        while not job.finished.wait(0.01):
+            with suppress(queue.Empty):
+                ticket = at.tickets.get(timeout=0.1)
+                at.rows.paths.pop(ticket.path, None)
+                at.scheduler.done(ticket)
+    assert at.asked_to_delete == [1]
+    assert silent not in at.rows.paths
 
 
 def test_a_loss_that_the_guard_refuses_is_not_hinted_at_nor_told_as_scanned(at: Room) -> None:

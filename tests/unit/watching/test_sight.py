@@ -208,6 +208,27 @@ def test_what_lay_on_a_disk_that_is_away_is_unknown_and_so_is_the_bare_folder(
     assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
 
 
+def test_what_a_link_leads_to_on_a_disk_that_is_away_or_in_doubt_is_unknown_too(
+    library: Library, root: Path, song: Path
+) -> None:
+    (root / "link").symlink_to("album")
+    through_link = os.fsencode(root / "link" / song.name)
+    mounts = Mounts(root, song.parent)
+    eyes = Eyes(mounts)
+    eyes.open(library, everything, follow_symlinks=True)
+    assert isinstance(eyes.look(through_link, library), FileStat)
+    mounts.below.clear()
+    assert eyes.look(through_link, library) is UNKNOWN, "it is the bare folder's"
+    assert eyes.is_away(os.fsencode(root / "link"), library)
+    song.parent.rename(root / "former")
+    assert eyes.look(through_link, library) is UNKNOWN
+    assert eyes.shields(through_link, library)
+    assert eyes.look(os.fsencode(root / "other.mp3"), library) is GONE
+    song.parent.mkdir()
+    mounts.below.add(song.parent)
+    assert eyes.look(through_link, library) is UNKNOWN, "another disk than before is mounted there"
+
+
 def test_a_disk_that_was_remembered_and_is_not_mounted_at_the_start_is_away(
     library: Library, root: Path, song: Path
 ) -> None:
