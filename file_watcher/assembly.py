@@ -43,11 +43,12 @@ from file_watcher.senses import DecidersEye, LeaseTrust, Libraries, WorkersSense
 from file_watcher.settings import Settings
 from file_watcher.snapshots import Replayer
 from file_watcher.version import VERSION
+from file_watcher.watching.comparing import ScanConfig
 from file_watcher.watching.dirty import DebounceBounds
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.keeper import KeeperConfig, LibraryKeeper
 from file_watcher.watching.mounts import MountReader, MountTable, timestamp_granularity_ns
-from file_watcher.watching.scanning import ScanConfig, ScanStage
+from file_watcher.watching.scanning import ScanStage
 from file_watcher.watching.schedule import Scheduler
 from file_watcher.watching.sight import Eyes
 

@@ -1,8 +1,7 @@
 """The scanning stage: compares libraries and folders with the catalog and hints at what may differ.
 
-Owns the threads `fw-scan` (whole libraries, one after the other, and sweeps in between) and `fw-folders`
-(folders that the kernel hinted at; apart, so that a long scan does not hold them up). A scan only makes
-hints; it never decides.
+Owns the thread `fw-scan` (whole libraries, one after the other, and sweeps in between); folders have a thread of
+their own (`folders`). A scan only makes hints; it never decides.
 
 Files of which no more than the ctime changed (chmod, a restored mtime) are read again in the background, so
 that a million of them hold up nothing. What finds no room there is found by a sweep, once there is room.
@@ -10,33 +9,29 @@ that a million of them hold up nothing. What finds no room there is found by a s
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
-from file_watcher.model import CatalogEntry, FileStat, Library, Source, Ticket, display
-from file_watcher.pulse import Own, ProgressSource, Pulse
+from file_watcher.model import Library, Source, Ticket
+from file_watcher.pulse import ProgressSource, Pulse
 from file_watcher.telemetry import Telemetry
+from file_watcher.watching.comparing import LOOK_SECONDS, Catalog, Comparison, Mounted, ScanConfig
 from file_watcher.watching.filters import PathFilter
-from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind, is_unchanged
-from file_watcher.watching.scan import ScanReport, scan
+from file_watcher.watching.folders import CATALOG_PAUSE, FolderScans
+from file_watcher.watching.merge import Finding, FindingKind
+from file_watcher.watching.scan import ScanReport
 from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.schedule import Scheduler
 from file_watcher.watching.sweeps import Sweeps
 
 log = structlog.get_logger(__name__)
 
-_CATALOG_PAUSE: Final = 1.0
-"""Seconds until a scan that lost the database begins anew."""
-_LOOK_SECONDS: Final = 0.5
-"""How long one wait lasts before the scan asks again whether it is still wanted."""
 _OTHERS_SECONDS: Final = 60.0
 """How long what is missing waits for libraries that have not asked for their scans: a cold disk may take long
 to watch, but one that hangs must not hold up the others for ever."""
@@ -47,32 +42,6 @@ _SWEEP_SECONDS: Final = 2.0
 _APPEARED: Final = frozenset({FindingKind.NEW, FindingKind.CHANGED})
 _MISSING: Final = frozenset({FindingKind.MISSING})
 _NOTHING: Final[frozenset[FindingKind]] = frozenset()
-
-
-class Catalog(Protocol):
-    """The rows, as a scan reads them."""
-
-    def below(self, folder: bytes, after: bytes, limit: int) -> Sequence[CatalogEntry]:
-        """One page of rows below the folder, sorted by path. Raises CatalogUnavailable."""
-
-
-class Mounted(Protocol):
-    """Which disks are there, as `sight.Eyes` tells it."""
-
-    def is_away(self, path: bytes, library: Library) -> bool:
-        """Whether the path lies below the mount point of a disk that is away."""
-
-    def shields(self, path: bytes, library: Library) -> bool:
-        """Whether a file that is missing at this path may come back with its disk."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScanConfig:
-    """`room`: a scan waits while that many files are dirty."""
-
-    room: int = 2048
-    recursive: bool = True
-    follow_symlinks: bool = False
 
 
 class ScanStage:
@@ -94,10 +63,8 @@ class ScanStage:
         """`is_decided(noticed_before, timeout)` waits until every hint from before that monotonic time is
         decided; `may_delete(job, missing)` is asked before so many missing files are hinted at, and a scan
         that it refuses is not completed; `on_scanned(job, report)` learns of the completed ones."""
-        self._config = config
-        self._catalog = catalog
-        self._mounted = mounted
-        self._filter_of = filter_of
+        self._comparison = Comparison(config, catalog, mounted, filter_of, scheduler)
+        self._folders = FolderScans(self._comparison, scheduler, telemetry, on_failure)
         self._scheduler = scheduler
         self._is_decided = is_decided
         self._may_delete = may_delete
@@ -112,28 +79,25 @@ class ScanStage:
         self._gathered = threading.Event()
         self._gathered.set()
         self._sweeps = Sweeps()
-        self._folders: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._pulses = [Pulse("fw-scan"), Pulse("fw-folders")]
-        self._own = Own()
+        self._thread: threading.Thread | None = None
+        self._pulse = Pulse("fw-scan")
 
     def start(self) -> None:
         """Start both threads."""
-        self._threads = [
-            spawn("fw-scan", self._run_jobs, self._on_failure),
-            spawn("fw-folders", self._run_folders, self._on_failure),
-        ]
+        self._thread = spawn("fw-scan", self._run_jobs, self._on_failure)
+        self._folders.start()
 
     def close(self) -> None:
         """Give up the scans under way; they begin anew with the next start."""
         self._stop.set()
         self._asked.set()
-        self._folders.put(None)
+        self._folders.close()
 
     def join(self, deadline: Deadline) -> bool:
         """Wait for the threads."""
-        return join_all(self._threads, deadline)
+        threads = [self._thread] if self._thread else []
+        return all([join_all(threads, deadline), self._folders.join(deadline)])
 
     def request(self, library: Library, source: Source) -> ScanJob:
         """Ask for a scan of a whole library. One that has not begun yet serves all who ask for it."""
@@ -160,16 +124,16 @@ class ScanStage:
 
     def request_folder(self, ticket: Ticket) -> None:
         """Have a folder that was hinted at compared with the rows below it; the ticket is done then."""
-        self._folders.put(ticket)
+        self._folders.request(ticket)
 
     def depth(self) -> int:
         """How many scans wait."""
-        return len(self._unfinished) + self._folders.qsize()
+        return len(self._unfinished) + self._folders.depth()
 
     @property
     def progress(self) -> list[ProgressSource]:
         """How far both threads are. A scan gets on also while it waits for room or for decisions."""
-        return [pulse.look for pulse in self._pulses]
+        return [self._pulse.look, self._folders.progress]
 
     # -- whole libraries -----------------------------------------------------------------------------
 
@@ -183,7 +147,7 @@ class ScanStage:
         return wanted
 
     def _run_jobs(self) -> None:
-        pulse = self._own.pulse = self._pulses[0]
+        pulse = self._pulse
         while not self._stop.is_set():
             pulse.rest()
             self._asked.clear()
@@ -200,7 +164,7 @@ class ScanStage:
                     "scan_interrupted", library=job.library.name, reason=str(exc), effect="it begins anew"
                 )
                 self._telemetry.error("db")
-                self._stop.wait(_CATALOG_PAUSE)
+                self._stop.wait(CATALOG_PAUSE)
             else:
                 self._finish(job)
 
@@ -213,7 +177,7 @@ class ScanStage:
             self._on_scanned(job, job.report)
 
     def _is_given_up(self, job: ScanJob) -> bool:
-        self._own.pulse.step()
+        self._pulse.step()
         return self._stop.is_set() or job.is_abandoned()
 
     def _scan_library(self, job: ScanJob) -> None:
@@ -260,14 +224,14 @@ class ScanStage:
 
     def _wait_until_decided(self, job: ScanJob) -> None:
         noticed_before = time.monotonic()
-        while not self._is_given_up(job) and not self._is_decided(noticed_before, _LOOK_SECONDS):
+        while not self._is_given_up(job) and not self._is_decided(noticed_before, LOOK_SECONDS):
             self._hint_ahead(job)
 
     def _wait_for_others(self, job: ScanJob) -> None:
         """Wait until the other libraries have asked for their scans: what is missing here may lie there."""
         deadline = Deadline(_OTHERS_SECONDS)
         while not self._is_given_up(job) and (left := deadline.remaining()):
-            if self._gathered.wait(min(_LOOK_SECONDS, left)):
+            if self._gathered.wait(min(LOOK_SECONDS, left)):
                 return
 
     def _hint_ahead(self, job: ScanJob) -> None:
@@ -292,10 +256,10 @@ class ScanStage:
             if finding.only_ctime or (finding.only_racy and job.source is Source.RESCAN):
                 self._scheduler.look_at(finding.path, job.library, job.source, background=True)
                 return
-            self._wait_for_room(self._config.room, should_stop)
+            self._comparison.wait_for_room(self._comparison.config.room, should_stop)
             self._scheduler.look_at(finding.path, job.library, job.source)
 
-        return self._compare(job.library.root, job.library, found, kinds, should_stop)
+        return self._comparison.compare(job.library.root, job.library, found, kinds, should_stop)
 
     # -- sweeps --------------------------------------------------------------------------------------
 
@@ -310,7 +274,7 @@ class ScanStage:
                     "sweep_interrupted", library=wanted[0].name, reason=str(exc), effect="it goes on later"
                 )
                 self._telemetry.error("db")
-                self._stop.wait(_CATALOG_PAUSE)
+                self._stop.wait(CATALOG_PAUSE)
         else:
             self._asked.wait(_SWEEP_SECONDS)
 
@@ -331,7 +295,7 @@ class ScanStage:
                 self._scheduler.look_at(finding.path, library, Source.RECHECK, background=True)
                 after = finding.path
 
-        report = self._compare(library.root, library, found, _APPEARED, should_stop)
+        report = self._comparison.compare(library.root, library, found, _APPEARED, should_stop)
         if report.complete and not stopped:
             self._sweeps.finish(library)
         else:
@@ -339,103 +303,3 @@ class ScanStage:
 
     def _has_no_background(self) -> bool:
         return not self._scheduler.background_room()
-
-    # -- folders -------------------------------------------------------------------------------------
-
-    def _run_folders(self) -> None:
-        pulse = self._own.pulse = self._pulses[1]
-        interrupted = False
-        while not self._stop.is_set():
-            pulse.rest()
-            ticket = self._folders.get()
-            if ticket is None:
-                return
-            pulse.at("compares", ticket.path)
-            try:
-                self._scan_folder(ticket)
-            except CatalogUnavailable as exc:
-                if not interrupted:  # a line for each folder and each attempt would be a flood
-                    log.warning("folder_scan_interrupted", folder=display(ticket.path), reason=str(exc))
-                interrupted = True
-                self._telemetry.error("db")
-                self._scheduler.again(ticket, None, _CATALOG_PAUSE)
-            else:
-                interrupted = False
-
-    def _scan_folder(self, ticket: Ticket) -> None:
-        """Hint at all that differs below the folder, and at a file that took its name.
-
-        Where the folder was moved, each file's hint names the path that it had before. Where it stands for
-        paths that the kernel hinted at, what is found counts as the kernel's word: only that is passed on to
-        other names of the same file.
-        """
-        is_folded = self._scheduler.is_folded(ticket.path)
-        source = Source.KERNEL if is_folded else Source.SCAN
-
-        def owes_reading(path: bytes) -> bool:
-            return is_folded and self._scheduler.may_owe_reading(path)
-
-        def unchanged(row: CatalogEntry, stat: FileStat) -> bool:
-            return is_unchanged(row, stat) and not owes_reading(row.path)
-
-        def hint(path: bytes, *, must_hash: bool) -> None:
-            # More room than whole scans have, so that an import does not hold up fresh changes.
-            self._wait_for_room(2 * self._config.room, self._is_closing)
-            moved_from = frozenset(origin + path[len(ticket.path) :] for origin in ticket.moved_from)
-            self._scheduler.look_at(
-                path,
-                ticket.library,
-                source,
-                must_hash=must_hash,
-                noticed=ticket.noticed,
-                moved_from=moved_from,
-            )
-
-        def found(finding: Finding) -> None:
-            must_hash = owes_reading(finding.path)
-            if finding.only_ctime and not must_hash:
-                self._scheduler.look_at(finding.path, ticket.library, source, background=True)
-            else:
-                hint(finding.path, must_hash=must_hash)
-
-        self._compare(ticket.path, ticket.library, found, ALL_KINDS, self._is_closing, unchanged)
-        if self._filter_of(ticket.library).wants_file(ticket.path):
-            hint(ticket.path, must_hash=ticket.must_hash or ticket.closed)
-        self._scheduler.done(ticket)
-
-    def _is_closing(self) -> bool:
-        """Asked every few entries, each time of which the scan has got on."""
-        self._own.pulse.step()
-        return self._stop.is_set()
-
-    # -- both ----------------------------------------------------------------------------------------
-
-    def _wait_for_room(self, room: int, should_stop: Callable[[], bool]) -> None:
-        while not should_stop() and not self._scheduler.wait_for_room(room, _LOOK_SECONDS):
-            pass
-
-    def _compare(
-        self,
-        folder: bytes,
-        library: Library,
-        found: Callable[[Finding], None],
-        kinds: frozenset[FindingKind],
-        should_stop: Callable[[], bool],
-        unchanged: Callable[[CatalogEntry, FileStat], bool] = is_unchanged,
-    ) -> ScanReport:
-        path_filter = self._filter_of(library)
-        return scan(
-            folder,
-            wants_file=path_filter.wants_file,
-            wants_folder=path_filter.wants_folder,
-            entries=lambda after, limit: self._catalog.below(folder, after, limit),
-            found=found,
-            should_stop=should_stop,
-            kinds=kinds,
-            recursive=self._config.recursive,
-            follow_symlinks=self._config.follow_symlinks,
-            root=library.root,
-            unchanged=unchanged,
-            is_away=lambda path: self._mounted.is_away(path, library),
-            shields=lambda path: self._mounted.shields(path, library),
-        )

@@ -21,6 +21,7 @@ from file_watcher.processing.tags.crew import Crew
 from file_watcher.publishing.dispatch import Dispatch
 from file_watcher.publishing.rabbitmq import Publisher
 from file_watcher.watching.debounce import Debouncer
+from file_watcher.watching.folders import FolderScans
 from file_watcher.watching.post import Post
 from file_watcher.watching.scanning import ScanStage
 from tests.support.inside import InsideService
@@ -37,7 +38,7 @@ from tests.support.ports import free_port
         (Crew, "step", "fw-tags"),
         (Debouncer, "due", "fw-debounce"),
         (ScanStage, "_scan_library", "fw-scan"),
-        (ScanStage, "_run_folders", "fw-folders"),
+        (FolderScans, "_run", "fw-folders"),
         (Post, "step", "fw-keeper"),
         (Requests, "take", "fw-desk"),
         (Desk, "_work_off", "fw-answer-"),

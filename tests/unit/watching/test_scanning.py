@@ -16,11 +16,12 @@ from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline
 from file_watcher.model import CatalogEntry, FileStat, Hint, HintKind, Library, Source, Ticket
 from file_watcher.telemetry import Telemetry
+from file_watcher.watching.comparing import ScanConfig
 from file_watcher.watching.dirty import DebounceBounds
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.scan import ScanReport
 from file_watcher.watching.scan_job import ScanJob
-from file_watcher.watching.scanning import ScanConfig, ScanStage
+from file_watcher.watching.scanning import ScanStage
 from file_watcher.watching.schedule import Scheduler
 from file_watcher.watching.sight import Eyes
 from tests.support.waiting import wait_for

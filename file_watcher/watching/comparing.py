@@ -1,0 +1,95 @@
+"""Compares a folder of a library with the catalog, by the library's own filter. Owns no thread.
+
+What all scans have in common: where the rows and the disks are told, and how long to wait for room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from file_watcher.model import CatalogEntry, FileStat, Library
+from file_watcher.watching.filters import PathFilter
+from file_watcher.watching.merge import Finding, FindingKind, is_unchanged
+from file_watcher.watching.scan import ScanReport, scan
+from file_watcher.watching.schedule import Scheduler
+
+LOOK_SECONDS: Final = 0.5
+"""How long one wait lasts before a scan asks again whether it is still wanted."""
+
+
+class Catalog(Protocol):
+    """The rows, as a scan reads them."""
+
+    def below(self, folder: bytes, after: bytes, limit: int) -> Sequence[CatalogEntry]:
+        """One page of rows below the folder, sorted by path. Raises CatalogUnavailable."""
+
+
+class Mounted(Protocol):
+    """Which disks are there, as `sight.Eyes` tells it."""
+
+    def is_away(self, path: bytes, library: Library) -> bool:
+        """Whether the path lies below the mount point of a disk that is away."""
+
+    def shields(self, path: bytes, library: Library) -> bool:
+        """Whether a file that is missing at this path may come back with its disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanConfig:
+    """`room`: a scan waits while that many files are dirty."""
+
+    room: int = 2048
+    recursive: bool = True
+    follow_symlinks: bool = False
+
+
+class Comparison:
+    """Runs scans on the caller's thread, and lets them wait while too much is dirty."""
+
+    def __init__(
+        self,
+        config: ScanConfig,
+        catalog: Catalog,
+        mounted: Mounted,
+        filter_of: Callable[[Library], PathFilter],
+        scheduler: Scheduler,
+    ) -> None:
+        self.config = config
+        self.filter_of = filter_of
+        self._catalog = catalog
+        self._mounted = mounted
+        self._scheduler = scheduler
+
+    def wait_for_room(self, room: int, should_stop: Callable[[], bool]) -> None:
+        """Wait while so many files are dirty."""
+        while not should_stop() and not self._scheduler.wait_for_room(room, LOOK_SECONDS):
+            pass
+
+    def compare(
+        self,
+        folder: bytes,
+        library: Library,
+        found: Callable[[Finding], None],
+        kinds: frozenset[FindingKind],
+        should_stop: Callable[[], bool],
+        unchanged: Callable[[CatalogEntry, FileStat], bool] = is_unchanged,
+    ) -> ScanReport:
+        """See `scan.scan`. Raises CatalogUnavailable."""
+        path_filter = self.filter_of(library)
+        return scan(
+            folder,
+            wants_file=path_filter.wants_file,
+            wants_folder=path_filter.wants_folder,
+            entries=lambda after, limit: self._catalog.below(folder, after, limit),
+            found=found,
+            should_stop=should_stop,
+            kinds=kinds,
+            recursive=self.config.recursive,
+            follow_symlinks=self.config.follow_symlinks,
+            root=library.root,
+            unchanged=unchanged,
+            is_away=lambda path: self._mounted.is_away(path, library),
+            shields=lambda path: self._mounted.shields(path, library),
+        )
