@@ -175,9 +175,16 @@ class Circuit:
     """One breaker for all threads. Every method is cheap and never blocks on anything but its own lock."""
 
     def __init__(
-        self, dependency: str, config: CircuitConfig, clock: Callable[[], float] = time.monotonic
+        self,
+        dependency: str,
+        config: CircuitConfig,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_logged: bool = True,
     ) -> None:
+        """`is_logged`: opening and closing are logged here, unless who uses it tells more of them."""
         self.dependency = dependency
+        self._is_logged = is_logged
         self._clock = clock
         self._lock = threading.Lock()
         self._breaker = CircuitBreaker(config, clock())
@@ -263,6 +270,8 @@ class Circuit:
             if is_troubled == self._was_troubled:
                 return
             self._was_troubled = is_troubled
+        if not self._is_logged:
+            return
         if not is_troubled:
             log.info("circuit_closed", dependency=self.dependency)
         else:

@@ -28,12 +28,13 @@ class LibraryOverview:
 
 @dataclass(frozen=True, slots=True)
 class LastEvent:
-    """The newest message. `published_ns` is None while it waits, or where no queue wanted it."""
+    """The newest message. `published_ns` is None while it waits, and where no queue wanted it (`unrouted`)."""
 
     event_type: str
     path: str
     created_ns: int
     published_ns: int | None
+    unrouted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,7 @@ _LIBRARIES: Final = (
 )
 _WAITING: Final = f"SELECT count(*) FROM fw_events WHERE {WAITING}"  # noqa: S608 - constants
 _OLDEST: Final = f"SELECT created_ns FROM fw_events WHERE {WAITING} ORDER BY sequence LIMIT 1"  # noqa: S608
-_LAST: Final = (
-    "SELECT event_type, path_text, created_ns, published_ns FROM fw_events ORDER BY sequence DESC LIMIT 1"
-)
+_LAST: Final = "SELECT event_type, path_text, created_ns, published_ns, unrouted FROM fw_events ORDER BY sequence DESC LIMIT 1"
 
 
 def overview(database: Database) -> Overview:
@@ -74,7 +73,7 @@ def overview(database: Database) -> Overview:
         ),
         waiting,
         oldest_ns,
-        None if last is None else LastEvent(*last),
+        None if last is None else LastEvent(*last[:-1], unrouted=bool(last[-1])),
     )
 
 

@@ -129,6 +129,7 @@ def _last_event(seen: Overview) -> dict[str, Any] | None:
         "path": last.path,
         "recorded": _time(last.created_ns),
         "confirmed": None if last.published_ns is None else _time(last.published_ns),
+        "unrouted": last.unrouted,
     }
 
 
@@ -146,6 +147,8 @@ def _print(document: Mapping[str, Any]) -> None:
     typer.echo(f"To send   {outbox['waiting']} {messages}{age}")
     if last := document["last_event"]:
         state = "confirmed" if last["confirmed"] else "not confirmed yet"
+        if last["unrouted"]:
+            state = "no queue wanted it"
         typer.echo(f"Last      {last['event_type']} {escape_for_terminal(last['path'])} ({state})")
     if document["libraries"]:
         _print_table(_table(document["libraries"]))

@@ -73,7 +73,7 @@ class Publisher:
         self._outage = Outage("starting", f"not connected to RabbitMQ at {config.endpoint} yet")
         self._reminder = _Reminder(time.monotonic)
         self._sizes = SizeLimit()
-        self.circuit = Circuit("broker", CIRCUIT)
+        self.circuit = Circuit("broker", CIRCUIT, is_logged=False)
         self._next_attempt = 0.0
         self._pulse = Pulse("fw-publish")
 

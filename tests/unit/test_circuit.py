@@ -170,6 +170,14 @@ def test_the_opening_and_the_closing_are_told_once_each() -> None:
     ]
 
 
+def test_who_tells_more_of_it_may_have_it_silent() -> None:
+    circuit = Circuit("broker", CONFIG, Clock(), is_logged=False)
+    with capture_logs() as logs:
+        circuit.failed("away", at_once=True)
+    assert circuit.is_open
+    assert logs == []
+
+
 def test_its_facts_say_since_when_why_and_when_it_is_tried_next() -> None:
     clock = Clock()
     circuit = shared(clock)

@@ -41,5 +41,10 @@ def test_what_waits_and_what_was_told_last_is_seen(database: Database) -> None:
     assert last.published_ns is not None
     outbox.mark_unrouted([2])
     assert overview(database).waiting == 0
+    outbox.record([message(record("nobody"), created_ns=4)])
+    outbox.mark_unrouted([4])
+    unwanted = overview(database).last_event
+    assert unwanted is not None
+    assert unwanted.unrouted
     outbox.record([message(record("d"), "deleted", created_ns=4)])
-    assert overview(database).last_event == LastEvent("deleted", "/data/music/d", 4, None)
+    assert overview(database).last_event == LastEvent("deleted", "/data/music/d", 4, None, unrouted=False)
