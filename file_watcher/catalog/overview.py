@@ -73,8 +73,15 @@ def overview(database: Database) -> Overview:
         ),
         waiting,
         oldest_ns,
-        None if last is None else LastEvent(*last[:-1], unrouted=bool(last[-1])),
+        None if last is None else _last_event(*last),
     )
+
+
+def _last_event(
+    event_type: str, path: str, created_ns: int, published_ns: int | None, unrouted: int
+) -> LastEvent:
+    """SQLite has no booleans, but 0 and 1."""
+    return LastEvent(event_type, path, created_ns, published_ns, bool(unrouted))
 
 
 def waiting(database: Database) -> int:
