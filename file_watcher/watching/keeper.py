@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -36,8 +36,8 @@ from file_watcher.watching.sight import Eyes
 log = structlog.get_logger(__name__)
 
 _TICK_SECONDS: Final = 1.0
-_PATIENCE: Final = 15.0
-"""Putting up a watch is one step, and reads every folder of a library: on a cold disk many minutes."""
+_PATIENCE: Final = 5.0
+"""A folder with a million entries on a cold disk takes minutes to list, and that is one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +200,9 @@ class LibraryKeeper:
         return Health("libraries", ok=not troubles, detail=detail, facts=facts)
 
     def progress(self) -> Progress:
-        """How far the thread is: each library verified or watched anew is a step."""
-        return self._pulse.look()
+        """How far the thread is: each library verified, and each folder watched, is a step."""
+        seen = self._pulse.look()
+        return replace(seen, steps=seen.steps + self._budget.held())
 
     # -- the keeper's thread -------------------------------------------------------------------------
 

@@ -62,13 +62,15 @@ class WatchBudget:
         with self._lock:
             self._holders = [each for each in self._holders if each != holds]
 
-    def require_one(self, folder: bytes) -> None:
-        """Raises OSError (EDQUOT, which inotify itself never gives) where one more would be too many."""
-        if self._limit is None:
-            return
+    def held(self) -> int:
+        """How many watches are held now."""
         with self._lock:
             holders = list(self._holders)
-        if sum(holds() for holds in holders) >= self._limit:
+        return sum(holds() for holds in holders)
+
+    def require_one(self, folder: bytes) -> None:
+        """Raises OSError (EDQUOT, which inotify itself never gives) where one more would be too many."""
+        if self._limit is not None and self.held() >= self._limit:
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), folder)
 
 

@@ -16,6 +16,7 @@ from file_watcher.lifecycle import Deadline
 from file_watcher.model import Hint, Library, Source
 from file_watcher.watching import lookout as lookout_module
 from file_watcher.watching.filters import PathFilter
+from file_watcher.watching.inotify_tree import WatchTree
 from file_watcher.watching.keeper import KeeperConfig, LibraryKeeper
 from file_watcher.watching.limits import WatchBudget
 from file_watcher.watching.lookout import Lookout, LookoutConfig
@@ -114,6 +115,26 @@ def test_scans_learn_when_every_library_has_asked_for_its_first_one(
     go_on.set()
     wait_for(lambda: not two.scans.is_gathering, "the second library's scan")
     assert [job.library for job in two.scans.jobs] == two.libraries
+
+
+def test_each_folder_that_gets_its_watch_is_a_step_so_that_a_slow_disk_does_not_look_stuck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        (tmp_path / "music" / str(number)).mkdir(parents=True)
+    at = Kept(tmp_path, "music")
+    steps: list[int] = []
+    watch = WatchTree._watch
+
+    def watch_and_look(tree: WatchTree, folder: bytes) -> bool:
+        is_watched = watch(tree, folder)
+        steps.append(at.keeper.progress().steps)
+        return is_watched
+
+    monkeypatch.setattr(WatchTree, "_watch", watch_and_look)
+    at.ready().close()
+    assert len(steps) == 6
+    assert steps == sorted(set(steps)), "each one further than the one before"
 
 
 def test_it_is_healthy_once_every_library_is_watched_and_was_scanned(two: Kept) -> None:
