@@ -150,15 +150,7 @@ def assemble(at: Surroundings) -> Parts:
         DebounceBounds(waiting=max(_MOST_WAITING, 16 * watch.buffer_size)),
     )
     deciding = _deciding(at, store, eye, libraries, scheduler, relay, watched)
-    tags = TagReader(
-        _TAG_PROCESSES,
-        watch.tag_memory_limit,
-        watch.tag_timeout,
-        on_failure=at.on_failure,
-        telemetry=at.metrics,
-        niceness=watch.nice,
-        follow_symlinks=watch.follow_symlinks,
-    )
+    tags = _tags(at)
     pool = _pool(at, store, eye, trust, tags, _Sink(deciding, scheduler))
     memory = LibraryMemory(
         LibraryRows(at.database), store, outbox, at.instance_id, trust.learn, relay.wake, at.metrics
@@ -179,13 +171,7 @@ def assemble(at: Surroundings) -> Parts:
         at.metrics,
         at.on_failure,
     )
-    replayer = Replayer(
-        SnapshotWriter(at.database),
-        [library for library, _ in watched],
-        at.instance_id,
-        relay.wake,
-        at.metrics,
-    )
+    replayer = _replayer(at, watched, relay)
     desk, instances = _desk(at, keeper, barrier, replayer)
     depth = DepthWatch(outbox.depth)
     _show(at.metrics, depth, pool, deciding, scheduler, scans, keeper)
@@ -299,6 +285,24 @@ def _pool(
         at.on_failure,
     )
     return pool
+
+
+def _tags(at: Surroundings) -> TagReader:
+    watch = at.settings.watch
+    return TagReader(
+        _TAG_PROCESSES,
+        watch.tag_memory_limit,
+        watch.tag_timeout,
+        on_failure=at.on_failure,
+        telemetry=at.metrics,
+        niceness=watch.nice,
+        follow_symlinks=watch.follow_symlinks,
+    )
+
+
+def _replayer(at: Surroundings, watched: Sequence[tuple[Library, PathFilter]], relay: Relay) -> Replayer:
+    libraries = [library for library, _ in watched]
+    return Replayer(SnapshotWriter(at.database), libraries, at.instance_id, relay.wake, at.metrics)
 
 
 def _keeper_config(settings: Settings) -> KeeperConfig:

@@ -83,7 +83,7 @@ def replay(
     unrouted = _confirmed(settings, answer["snapshots"], deadline, timeout) if wait else 0
     if as_json:
         print_json({**answer, "confirmed": wait, "unrouted": unrouted if wait else None})
-    elif wait:
+    elif wait and not unrouted:
         typer.echo("All of it is confirmed.")
     if unrouted:
         complain(f"{unrouted} of the messages reached no queue: {_why_unrouted(queue)}")
