@@ -11,7 +11,7 @@ were is told already, and they are looked at only to make sure (a file that stay
 Memory is bounded whatever comes. Where too many paths wait, as while the database is away, they are
 *folded*: the folder waits in their place, and a scan of it finds what has changed below. Nothing is lost by
 that: the folder keeps the time of the earliest hint, a name that was closed after writing is still owed its
-reading (`watching.owed`), and what the kernel said of moves is only evidence, which the inode gives too.
+reading (`watching.path_bits`), and what the kernel said of moves is only evidence, which the inode gives too.
 Of background looks, those that find no room are left to a sweep: the catalog's rows say what is doubtful.
 """
 
@@ -188,6 +188,10 @@ class Debouncer:
     def may_owe_reading(self, path: bytes) -> bool:
         """Whether the content is to be read, whatever the stat says: its hint may have been folded."""
         return self._dirty.may_owe_reading(path)
+
+    def may_be_hinted(self, path: bytes, library: Library) -> bool:
+        """Whether a hint at the path, or at a folder above it, is undecided; it may have been folded."""
+        return self._dirty.may_be_hinted(path, library)
 
     def take_unrested(self) -> set[Library]:
         """Libraries of which background looks found no room since the last call."""

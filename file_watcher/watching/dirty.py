@@ -9,7 +9,7 @@ from file_watcher.model import Hint, HintKind, Library
 from file_watcher.watching.entry import Entry, stronger
 from file_watcher.watching.fold import choose_folders, folders_up_to
 from file_watcher.watching.oldest import OldestFirst
-from file_watcher.watching.owed import OwedReadings
+from file_watcher.watching.path_bits import PathBits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,12 @@ class DirtyPaths:
         """Those that are folders, waiting or in flight."""
         self._folded: set[bytes] = set()
         """Those of the folders that stand for dirty paths below them."""
-        self._owed = OwedReadings()
+        self._told: set[bytes] = set()
+        """Those of the folders that the kernel itself hinted at."""
+        self._owed = PathBits()
+        """Folded paths that are owed a reading, whatever their stat says."""
+        self._hinted = PathBits()
+        """All that were folded: files, and folders that were hinted at."""
         self._fold_at = bounds.waiting
         self.in_flight = 0
         """How many of them a worker, a scan or the decider has."""
@@ -75,6 +80,7 @@ class DirtyPaths:
         """The entry is, or may be, a folder."""
         entry.is_folder = True
         self._folders.add(entry.path)
+        self._told.add(entry.path)
 
     def date_back(self, entry: Entry, noticed: float) -> None:
         """A hint from that time stands for the entry too."""
@@ -109,6 +115,9 @@ class DirtyPaths:
         self.folded += 1
         self.date_back(folder, noticed)
         folder.source = stronger(folder.source, hint.source)
+        self._hinted.add(hint.path)
+        if hint.moved_from is not None:
+            self._hinted.add(hint.moved_from)
         if must_hash or hint.kind is HintKind.CLOSED:
             self._owed.add(hint.path)
 
@@ -116,6 +125,13 @@ class DirtyPaths:
         """Whether the file that was at the path is still to be read."""
         origin = self._entries.get(path)
         return (origin is not None and origin.wants_reading) or self._owed.may_hold(path)
+
+    def may_be_hinted(self, path: bytes, library: Library) -> bool:
+        """Whether the path, or a folder above it, is dirty by a hint of its own or was folded."""
+        if path in self._entries or self._hinted.may_hold(path):
+            return True
+        above = folders_up_to(library.root, path)
+        return any(folder in self._told or self._hinted.may_hold(folder) for folder in above)
 
     def fold(self, now: float) -> list[Entry]:
         """Let folders stand for what waits, until half of the room is free; returns what waits then.
@@ -184,13 +200,18 @@ class DirtyPaths:
         self.folded += 1
         if entry.wants_reading:
             self._owed.add(entry.path)
+        if entry.path in self._told or entry.path not in self._folded:
+            for path in (entry.path, *entry.moved_from):
+                self._hinted.add(path)
         del self._entries[entry.path]
         self.leave(entry.path)
 
     def leave(self, path: bytes) -> None:
-        """The path is no dirty folder any more. Once no folder stands for others, no reading is owed."""
+        """The path is no dirty folder any more. Once no folder stands for others, nothing is to be kept of them."""
         self._folders.discard(path)
+        self._told.discard(path)
         if path in self._folded:
             self._folded.discard(path)
             if not self._folded:
                 self._owed.clear()
+                self._hinted.clear()

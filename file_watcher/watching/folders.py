@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
-from file_watcher.model import CatalogEntry, FileStat, Source, Ticket, display
+from file_watcher.model import CatalogEntry, FileStat, Library, Source, Ticket, display
 from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
 from file_watcher.watching.comparing import Comparison
-from file_watcher.watching.merge import ALL_KINDS, Finding, is_unchanged
+from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind, is_unchanged
 from file_watcher.watching.schedule import Scheduler
 
 log = structlog.get_logger(__name__)
@@ -30,8 +31,15 @@ class FolderScans:
     """Compares folders, one after the other."""
 
     def __init__(
-        self, comparison: Comparison, scheduler: Scheduler, telemetry: Telemetry, on_failure: FailureReport
+        self,
+        comparison: Comparison,
+        scheduler: Scheduler,
+        scan_library: Callable[[Library], None],
+        telemetry: Telemetry,
+        on_failure: FailureReport,
     ) -> None:
+        """`scan_library` asks for a scan of all of it, which believes in no loss that the guard refuses."""
+        self._scan_library = scan_library
         self._comparison = comparison
         self._scheduler = scheduler
         self._telemetry = telemetry
@@ -91,8 +99,9 @@ class FolderScans:
 
         Where the folder was moved, each file's hint names the path that it had before. Where it stands for
         paths that the kernel hinted at, what is found counts as the kernel's word: only that is passed on to
-        other names of the same file.
+        other names of the same file. What is missing there without a hint is left to a scan of the library.
         """
+        is_unexplained = False
         is_folded = self._scheduler.is_folded(ticket.path)
         source = Source.KERNEL if is_folded else Source.SCAN
 
@@ -116,8 +125,11 @@ class FolderScans:
             )
 
         def found(finding: Finding) -> None:
+            nonlocal is_unexplained
             must_hash = owes_reading(finding.path)
-            if finding.only_ctime and not must_hash:
+            if is_folded and self._is_silent_loss(finding, ticket.library):
+                is_unexplained = True
+            elif finding.only_ctime and not must_hash:
                 self._scheduler.look_at(finding.path, ticket.library, source, background=True)
             else:
                 hint(finding.path, must_hash=must_hash)
@@ -126,6 +138,14 @@ class FolderScans:
         if self._comparison.filter_of(ticket.library).wants_file(ticket.path):
             hint(ticket.path, must_hash=ticket.must_hash or ticket.closed)
         self._scheduler.done(ticket)
+        if is_unexplained:
+            self._scan_library(ticket.library)
+
+    def _is_silent_loss(self, finding: Finding, library: Library) -> bool:
+        """Whether a file is missing of which the kernel said nothing, as after the loss of a disk."""
+        return finding.kind is FindingKind.MISSING and not self._scheduler.may_be_hinted(
+            finding.path, library
+        )
 
     def _is_closing(self) -> bool:
         """Asked every few entries, each time of which the scan has got on."""

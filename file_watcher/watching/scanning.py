@@ -64,7 +64,13 @@ class ScanStage:
         decided; `may_delete(job, missing)` is asked before so many missing files are hinted at, and a scan
         that it refuses is not completed; `on_scanned(job, report)` learns of the completed ones."""
         self._comparison = Comparison(config, catalog, mounted, filter_of, scheduler)
-        self._folders = FolderScans(self._comparison, scheduler, telemetry, on_failure)
+        self._folders = FolderScans(
+            self._comparison,
+            scheduler,
+            self._scan_in_doubt,
+            telemetry,
+            on_failure,
+        )
         self._scheduler = scheduler
         self._is_decided = is_decided
         self._may_delete = may_delete
@@ -102,6 +108,9 @@ class ScanStage:
     def request(self, library: Library, source: Source) -> ScanJob:
         """Ask for a scan of a whole library. One that has not begun yet serves all who ask for it."""
         return self._request(ScanJob(library, source))
+
+    def _scan_in_doubt(self, library: Library) -> None:
+        self.request(library, Source.SCAN)
 
     def gather(self) -> None:
         """All libraries are about to ask for their first scans. Until `gathered`, nothing is told as missing."""

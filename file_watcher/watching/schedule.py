@@ -180,6 +180,11 @@ class Scheduler:
         with self._lock:
             return self._debouncer.may_owe_reading(path)
 
+    def may_be_hinted(self, path: bytes, library: Library) -> bool:
+        """Whether a hint at the path, or at a folder above it, is undecided, perhaps folded; asked as above."""
+        with self._lock:
+            return self._debouncer.may_be_hinted(path, library)
+
     def wait_until_decided(self, noticed_before: float, patience: float, timeout: float) -> bool:
         """Wait until no hint from before that monotonic time is undecided; False at the timeout.
 

@@ -611,6 +611,36 @@ def test_what_is_folded_into_a_folder_in_flight_is_undecided_since_its_own_hint(
     assert watched.take(99.0).noticed == 10.0
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"/lib/%d/%d" % (folder, number) for folder in range(3) for number in range(6)]),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_a_path_that_was_hinted_at_is_known_as_such_until_it_is_decided(
+    hints: list[tuple[bytes, bool]],
+) -> None:
+    watched = Watched(DebounceBounds(waiting=3))
+    for path, is_folder in hints:
+        watched.kernel(path, 20.0, is_folder=is_folder)
+    for path, is_folder in hints:
+        assert watched.debouncer.may_be_hinted(path, LIBRARY)
+        assert not is_folder or watched.debouncer.may_be_hinted(path + b"/below", LIBRARY)
+
+
+def test_what_merely_lies_below_a_folder_that_stands_for_others_was_not_hinted_at() -> None:
+    watched = Watched(DebounceBounds(waiting=3))
+    for number in range(4):
+        watched.kernel(b"/lib/album/%d" % number, 20.0)
+    assert len(watched.debouncer) == 1
+    assert watched.debouncer.may_be_hinted(b"/lib/album/0", LIBRARY)
+    assert not watched.debouncer.may_be_hinted(b"/lib/album/other", LIBRARY)
+
+
 # -- whatever happens ----------------------------------------------------------------------------------
 
 ACTIONS = st.lists(

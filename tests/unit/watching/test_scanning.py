@@ -133,6 +133,10 @@ class Room:
             self.scheduler.done(ticket)
         return paths
 
+    def waiting_paths(self) -> list[bytes]:
+        """Take the tickets that wait now, and decide them."""
+        return self.next_paths(self.tickets.qsize())
+
     def request(self) -> ScanJob:
         return self.stage.request(self.library, Source.SCAN)
 
@@ -557,3 +561,44 @@ def test_a_folder_that_stands_for_dirty_paths_waits_for_the_database(tmp_path: P
         assert at.scheduler.is_undecided(time.monotonic(), 30)
         assert sorted(at.next_paths(3)) == lost
         assert at.scheduler.wait_until_decided(time.monotonic(), 30, 10)
+
+
+def test_what_is_missing_without_a_hint_is_left_to_the_loss_guard_also_below_a_folder_that_stands_for_others(
+    tmp_path: Path,
+) -> None:
+    at = Room(tmp_path, room=100, bounds=DebounceBounds(waiting=4))
+    at.allowed = False
+    closed = [at.file(f"album/{number}.mp3", known=True) for number in range(3)]
+    hinted = [at.lost(f"album/hinted {number}.mp3") for number in range(3)]
+    moved_out = [at.lost(f"album/moved out/{number}.mp3") for number in range(3)]
+    silent = [at.lost(f"album/silent {number}.mp3") for number in range(50)]
+    for path in closed:
+        at.scheduler.observe(Hint(path, HintKind.CLOSED), at.library)
+    for path in hinted:
+        at.scheduler.observe(Hint(path, HintKind.DELETED), at.library)
+    folder = Hint(os.path.dirname(moved_out[0]), HintKind.MOVED, is_folder=True)
+    at.scheduler.observe(folder, at.library)
+    with started(at):
+        looked_at: set[bytes] = set()
+
+        def is_asked() -> bool:
+            looked_at.update(at.waiting_paths())  # some come again, since nobody deletes their rows here
+            return bool(at.asked_to_delete)
+
+        wait_for(is_asked, "the guard to be asked")
+        assert looked_at == {*closed, *hinted, *moved_out}
+        assert at.asked_to_delete[0] == len(silent + hinted + moved_out)
+
+
+def test_what_the_guard_lets_pass_is_found_missing_below_a_folder_that_stands_for_others(
+    tmp_path: Path,
+) -> None:
+    at = Room(tmp_path, room=100, bounds=DebounceBounds(waiting=2))
+    closed = [at.file(f"album/{number}.mp3", known=True) for number in range(3)]
+    silent = at.lost("album/silent.mp3")
+    for path in closed:
+        at.scheduler.observe(Hint(path, HintKind.CLOSED), at.library)
+    with started(at):
+        assert set(at.next_paths(3)) == set(closed)
+        assert at.next_paths(1) == [silent]
+        assert at.asked_to_delete == [1]

@@ -1,11 +1,14 @@
-"""Which files are owed a reading although their stat may look unchanged, in a fixed amount of memory.
+"""A set of paths that never takes more than 1 MiB, at the price of now and then holding one that was not added.
 
-Pure. A close after writing always means a reading (rule 5), since a stat does not tell all: stores through a
-writable mapping leave mtime and ctime alone until the page is written back, so that a file which was read in
-the meantime can change behind an equal and old stat. When dirty paths are folded into their folder, the
-folder's scan compares stats; without more it would take such a file for unchanged. So the names of those
-that were closed after writing are kept here: not the names themselves, but bits of their hashes (Bloom,
-1970). It never forgets a name; it may take another for one of them, which costs a reading and nothing else.
+Pure. When there are too many dirty paths, folders stand for them, and two things must not be forgotten of each:
+
+- That it was closed after writing, which always means a reading (rule 5): stores through a writable mapping
+  leave mtime and ctime alone until the page is written back, so that a file which was read in the meantime
+  can change behind an equal and old stat, and a scan, which compares stats, would take it for unchanged.
+- That the kernel hinted at it at all: what is missing without a word is for the loss guard to judge.
+
+So bits of the names' hashes are kept (Bloom, 1970). No name that was added is ever denied; one that is taken
+for another costs a reading, or is believed gone without the guard, and nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ _BITS: Final = 1 << 23
 _PROBES: Final = 4
 
 
-class OwedReadings:
+class PathBits:
     """A set of paths that may grow without bound, and never takes more than 1 MiB."""
 
     def __init__(self) -> None:
@@ -35,7 +38,7 @@ class OwedReadings:
         return bool(self._bits) and all(self._bits[at >> 3] >> (at & 7) & 1 for at in _places(path))
 
     def clear(self) -> None:
-        """Nothing is owed any more."""
+        """Forget all."""
         self._bits = bytearray()
 
 
