@@ -23,7 +23,7 @@ from file_watcher.desk import Desk, DeskConfig
 from file_watcher.housekeeping import Housekeeping, HousekeepingConfig
 from file_watcher.ledger import Ledger, LibraryMemory, SystemClock
 from file_watcher.lifecycle import FailureReport
-from file_watcher.model import FileStat, Hint, Library, OutboxMessage, Ticket
+from file_watcher.model import FileStat, Hint, HintKind, Library, OutboxMessage, Ticket
 from file_watcher.ops.metrics import Metrics
 from file_watcher.ops.watchdog import Watchdog
 from file_watcher.processing.decider import Decider, DeciderConfig
@@ -50,7 +50,7 @@ from file_watcher.watching.keeper import KeeperConfig, LibraryKeeper
 from file_watcher.watching.mounts import MountReader, MountTable, timestamp_granularity_ns
 from file_watcher.watching.scanning import ScanStage
 from file_watcher.watching.schedule import Scheduler
-from file_watcher.watching.sight import Eyes
+from file_watcher.watching.sight import Eyes, inode_with_other_names
 
 _TAG_PROCESSES: Final = 1
 """One child reads 2,700 files a second, more than two cores can hash beside it."""
@@ -187,7 +187,12 @@ def watchdog_over(parts: Parts, metrics: Metrics, on_failure: FailureReport, lim
 
 
 def _wants(hint: Hint, path_filter: PathFilter) -> bool:
-    return path_filter.wants_folder(hint.path) if hint.is_folder else path_filter.wants_file(hint.path)
+    """A write under a name that the filters leave out may be one to a file that has a wanted name, too."""
+    if hint.is_folder:
+        return path_filter.wants_folder(hint.path)
+    return path_filter.wants_file(hint.path) or (
+        hint.kind is HintKind.CLOSED and inode_with_other_names(hint.path) != 0
+    )
 
 
 def broker_config(settings: Settings) -> BrokerConfig:

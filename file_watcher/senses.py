@@ -18,7 +18,7 @@ from file_watcher.processing.tags.pool import TagReader
 from file_watcher.telemetry import Telemetry
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.mounts import MountTable, answers_leases
-from file_watcher.watching.sight import Eyes, RootState, look
+from file_watcher.watching.sight import Eyes, RootState, inode_with_other_names, look
 
 
 class Libraries:
@@ -118,6 +118,10 @@ class WorkersSenses:
     def is_open_for_writing(self, path: bytes) -> bool | None:
         """Whether anybody can write to it now; None where that cannot be known."""
         return self._probe.is_open_for_writing(path, follow_symlinks=self._follow_symlinks)
+
+    def inode_with_other_names(self, path: bytes) -> int:
+        """The inode of a file with more names than this one, else 0."""
+        return inode_with_other_names(path)
 
     def read(self, path: bytes) -> Reading:
         """Read and hash the file."""

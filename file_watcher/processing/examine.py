@@ -50,6 +50,9 @@ class Surroundings(Protocol):
     def is_open_for_writing(self, path: bytes) -> bool | None:
         """Whether anybody can write to it now; None where that cannot be known."""
 
+    def inode_with_other_names(self, path: bytes) -> int:
+        """The inode of what is at the path if it has other names, else 0."""
+
     def read(self, path: bytes) -> Reading:
         """Read and hash the file. Raises the errors of `processing.fingerprint`."""
 
@@ -91,7 +94,8 @@ class Examiner:
         sight = self._at.look(ticket.path, ticket.library)
         if not isinstance(sight, FileStat):
             rows = self._at.find(ticket.path, 0)
-            return Examination(_observation(ticket, sight), other_links=self._links(ticket, None, rows))
+            links = self._links(ticket, None, rows) + self._wanted_names(ticket)
+            return Examination(_observation(ticket, sight), other_links=links)
         rows = self._at.find(ticket.path, sight.inode)
         links = self._links(ticket, sight, rows)
         if not ticket.must_hash and not self._must_read(ticket, sight, rows):
@@ -118,6 +122,14 @@ class Examiner:
             if own.path == ticket.path and not (sight and own.stat.same_file(sight)):
                 links.extend(self._at.find(ticket.path, own.stat.inode))
         return tuple(row.path for row in links if row.path != ticket.path)
+
+    def _wanted_names(self, ticket: Ticket) -> tuple[bytes, ...]:
+        """Names of a file that was written under one that the filters leave out, and is no file for us there."""
+        if ticket.source is not Source.KERNEL or not ticket.closed:
+            return ()
+        inode = self._at.inode_with_other_names(ticket.path)
+        rows = self._at.find(ticket.path, inode) if inode else ()
+        return tuple(row.path for row in rows if row.path != ticket.path)
 
     def _must_read(self, ticket: Ticket, sight: FileStat, rows: Sequence[FileRecord]) -> bool:
         """A write that was closed always counts as a change; otherwise a row may prove the content."""

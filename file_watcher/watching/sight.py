@@ -95,6 +95,15 @@ def look(path: bytes, *, follow_symlinks: bool = False) -> Sight:
     return FileStat.of(result) if is_regular(result) else GONE
 
 
+def inode_with_other_names(path: bytes) -> int:
+    """The inode of a regular file that has more names than this one (hard links), else 0; never raises OSError."""
+    try:
+        result = os.lstat(path)
+    except OSError:  # the name is gone again: only a rescan can tell what was written under it
+        return 0
+    return result.st_ino if is_regular(result) and result.st_nlink > 1 else 0
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """What is known of an opened library. `folds`: what `folds_case` says of the root's filesystem."""

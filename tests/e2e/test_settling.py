@@ -16,7 +16,7 @@ import pytest
 from tests.support.consumer import Consumer
 from tests.support.inside import InsideService, serving
 from tests.support.rabbitmq import RabbitNode
-from tests.support.service import ServiceProcess, running
+from tests.support.service import ServiceProcess, disk, running
 from tests.support.waiting import wait_for
 
 WINDOW = 0.2
@@ -223,3 +223,25 @@ def test_without_leases_a_file_is_told_when_it_holds_still(
         check_told_once(listener.told(copied), copied)
     assert listener.told(growing)[-1]["sha256_hash"] == hashlib.sha256(growing.read_bytes()).hexdigest()
     assert listener.mirror.problems == []
+
+
+def test_a_write_under_a_name_that_is_not_watched_is_told_of_the_names_that_are(
+    service: ServiceProcess, listener: Listener, library: Path
+) -> None:
+    songs = [library / "song.mp3", library / "folder" / "same song.mp3"]
+    songs[1].parent.mkdir()
+    songs[0].write_bytes(b"before")
+    songs[1].hardlink_to(songs[0])
+    unwatched = [library / "folder" / "notes.txt", library / ".hidden"]
+    for name in unwatched:
+        name.hardlink_to(songs[0])
+    with running(service):
+        service.sync()
+        for name in unwatched:
+            with name.open("ab") as file:
+                file.write(b", after")
+            service.sync()
+    listener.drain()
+    assert listener.mirror.files == disk(library, suffixes=(".mp3",))
+    for song in songs:
+        assert [event["event_type"] for event in listener.told(song)] == ["created", "modified", "modified"]

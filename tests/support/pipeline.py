@@ -270,5 +270,6 @@ class _View:
         self.look = world.look
         self.find = ledger.find
         self.is_open_for_writing = world.is_open_for_writing
+        self.inode_with_other_names = world.inode_with_other_names
         self.read = world.read
         self.read_tags = world.read_tags

@@ -214,6 +214,12 @@ class World:
         inode = self.files.get(path)
         return inode is not None and inode.is_open
 
+    def inode_with_other_names(self, path: bytes) -> int:
+        """The inode of a file with several names, else 0."""
+        inode = self.files.get(path)
+        is_linked = sum(each is inode for each in self.files.values()) > 1
+        return inode.number if inode is not None and is_linked else 0
+
     def read_tags(self, path: bytes, stat: FileStat) -> Future[Metadata | None] | None:
         """No media here."""
         return None

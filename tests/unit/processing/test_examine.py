@@ -42,6 +42,7 @@ class Around:
     reading: Reading | Exception = field(default_factory=lambda: Reading(STAT, ONE, 5_000, 0.0))
     tags: Future[Metadata | None] | None = None
     reads: int = 0
+    linked_inode: int = 0
 
     def look(self, path: bytes, library: Library | None) -> Sight:
         return self.sight
@@ -51,6 +52,9 @@ class Around:
 
     def is_open_for_writing(self, path: bytes) -> bool | None:
         return self.is_open
+
+    def inode_with_other_names(self, path: bytes) -> int:
+        return self.linked_inode
 
     def read(self, path: bytes) -> Reading:
         self.reads += 1
@@ -272,3 +276,12 @@ def test_only_the_kernels_hints_make_other_names_dirty() -> None:
     around = Around(sight=LATER, rows=[row(), row(B)])
     for source in (Source.SCAN, Source.RESCAN, Source.RECHECK):
         assert examine(around, source=source).other_links == ()
+
+
+def test_a_write_under_a_name_that_is_not_wanted_makes_the_wanted_names_dirty() -> None:
+    around = Around(sight=GONE, rows=[row(B), row(b"/lib/c")], linked_inode=STAT.inode)
+    assert examine(around, closed=True).other_links == (B, b"/lib/c")
+    assert examine(around).other_links == ()
+    assert examine(around, closed=True, source=Source.RECHECK).other_links == ()
+    around.linked_inode = 0
+    assert examine(around, closed=True).other_links == ()

@@ -18,6 +18,7 @@ from file_watcher.watching.sight import (
     Eyes,
     RootState,
     identify_root,
+    inode_with_other_names,
     look,
     runs_through_link,
     verify_root,
@@ -329,3 +330,16 @@ def test_links_are_followed_on_demand_and_only_inside_the_root(
     assert eyes.look(os.fsencode(root / "inside.mp3"), library) == FileStat.of(song.stat())
     for name in ("outside.mp3", "dangling.mp3", "loop.mp3"):
         assert eyes.look(os.fsencode(root / name), library) is GONE, name
+
+
+def test_only_a_regular_file_with_a_second_name_has_other_names(tmp_path: Path) -> None:
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.touch()
+    folder.mkdir()
+    assert [inode_with_other_names(os.fsencode(path)) for path in (file, folder, tmp_path / "none")] == [
+        0,
+        0,
+        0,
+    ]
+    (folder / "link").hardlink_to(file)
+    assert inode_with_other_names(os.fsencode(file)) == file.stat().st_ino
