@@ -191,7 +191,7 @@ def _wants(hint: Hint, path_filter: PathFilter) -> bool:
     if hint.is_folder:
         return path_filter.wants_folder(hint.path)
     return path_filter.wants_file(hint.path) or (
-        hint.kind is HintKind.CLOSED and inode_with_other_names(hint.path) != 0
+        hint.kind is not HintKind.DELETED and inode_with_other_names(hint.path) != 0
     )
 
 

@@ -125,7 +125,7 @@ class Examiner:
 
     def _wanted_names(self, ticket: Ticket) -> tuple[bytes, ...]:
         """Names of a file that was written under one that the filters leave out, and is no file for us there."""
-        if ticket.source is not Source.KERNEL or not ticket.closed:
+        if ticket.source is not Source.KERNEL:
             return ()
         inode = self._at.inode_with_other_names(ticket.path)
         rows = self._at.find(ticket.path, inode) if inode else ()

@@ -75,12 +75,20 @@ class Comparison:
         kinds: frozenset[FindingKind],
         should_stop: Callable[[], bool],
         unchanged: Callable[[CatalogEntry, FileStat], bool] = is_unchanged,
+        passed_over: Callable[[bytes], None] | None = None,
     ) -> ScanReport:
-        """See `scan.scan`. Raises CatalogUnavailable."""
+        """See `scan.scan`. `passed_over` learns of files that the filter leaves out. Raises CatalogUnavailable."""
         path_filter = self.filter_of(library)
+
+        def wants_file(path: bytes) -> bool:
+            is_wanted = path_filter.wants_file(path)
+            if not is_wanted and passed_over is not None:
+                passed_over(path)
+            return is_wanted
+
         return scan(
             folder,
-            wants_file=path_filter.wants_file,
+            wants_file=wants_file,
             wants_folder=path_filter.wants_folder,
             entries=lambda after, limit: self._catalog.below(folder, after, limit),
             found=found,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ from file_watcher.telemetry import Telemetry
 from file_watcher.watching.comparing import Comparison
 from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind, is_unchanged
 from file_watcher.watching.schedule import Scheduler
+from file_watcher.watching.sight import inode_with_other_names
 
 log = structlog.get_logger(__name__)
 
@@ -134,12 +136,26 @@ class FolderScans:
             else:
                 hint(finding.path, must_hash=must_hash)
 
-        self._comparison.compare(ticket.path, ticket.library, found, ALL_KINDS, self._is_closing, unchanged)
+        self._comparison.compare(
+            ticket.path,
+            ticket.library,
+            found,
+            ALL_KINDS,
+            self._is_closing,
+            unchanged,
+            partial(self._look_behind, ticket),
+        )
         if self._comparison.filter_of(ticket.library).wants_file(ticket.path):
             hint(ticket.path, must_hash=ticket.must_hash or ticket.closed)
         self._scheduler.done(ticket)
         if is_unexplained:
             self._scan_library(ticket.library)
+
+    def _look_behind(self, ticket: Ticket, path: bytes) -> None:
+        """Below a folder that moved: a file that the filters leave out may have a wanted name elsewhere, and have
+        been written just before, which made the hint at its path useless."""
+        if inode_with_other_names(path):
+            self._scheduler.look_at(path, ticket.library, Source.KERNEL, noticed=ticket.noticed)
 
     def _is_silent_loss(self, finding: Finding, library: Library) -> bool:
         """Whether a file is missing of which the kernel said nothing, as after the loss of a disk."""

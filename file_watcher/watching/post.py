@@ -153,7 +153,9 @@ class Post:
         if self.suspension is not None:
             return True
         job = self._catching_up
-        return self.scanned and not self._is_gap_open and (job is None or job.finished.is_set())
+        is_scanned = self.scanned and not self._is_gap_open and (job is None or job.finished.is_set())
+        # What was mounted a moment ago is not watched yet; the next step sees to it.
+        return is_scanned and not self._disks.have_changed()
 
     def trouble(self) -> str | None:
         """What is wrong with the library, or still missing, as a sentence; None where all is well."""
@@ -204,6 +206,7 @@ class Post:
     def _renew(self, reason: str, now: float) -> None:
         """A new watch first, then a scan of what was blind."""
         log.warning("watch_renewed", library=self.library.name, reason=reason)
+        self._is_gap_open = True
         self._disks.settle()
         self._retry_at = now + self._longer_pause(now)
         if self._is_watched(now):

@@ -245,3 +245,24 @@ def test_a_write_under_a_name_that_is_not_watched_is_told_of_the_names_that_are(
     assert listener.mirror.files == disk(library, suffixes=(".mp3",))
     for song in songs:
         assert [event["event_type"] for event in listener.told(song)] == ["created", "modified", "modified"]
+
+
+def test_a_write_under_an_unwatched_name_that_moves_at_once_is_not_missed(
+    service: ServiceProcess, listener: Listener, library: Path
+) -> None:
+    song = library / "song.mp3"
+    song.write_bytes(b"before")
+    folder = library / "folder"
+    folder.mkdir()
+    notes = folder / "notes.txt"
+    notes.hardlink_to(song)
+    with running(service):
+        service.sync()
+        notes.write_bytes(b"after")
+        notes = notes.rename(folder / "moved.txt")
+        service.sync()
+        notes.write_bytes(b"after all")
+        folder.rename(library / "moved")
+        service.sync()
+    assert listener.told(song)[-1]["size"] == len(b"after all")
+    assert [event["event_type"] for event in listener.told(song)] == ["created", "modified", "modified"]

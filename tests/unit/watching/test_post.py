@@ -590,9 +590,11 @@ def test_a_disk_that_comes_or_goes_brings_a_new_watch_and_a_scan(
     house.run()
     for points in (set[Path](), {point}):
         table.points = points
+        assert not house.post.is_caught_up(), "nobody watches it yet"
         house.step(200)
         assert not house.post.is_caught_up()
         house.finish_scan()
+    assert house.post.is_caught_up()
     assert house.post.trouble() is None
     assert house.lookout.stands == 3
     assert len(house.scans.jobs) == 3
