@@ -137,6 +137,8 @@ class Observation:
     error: str | None = None
     """Why the file could not be read, in words; `fingerprint` is None then."""
     moved_from: frozenset[bytes] = frozenset()
+    owed: bool = False
+    """Closed after writing, or else to be read: until it was, no stat proves its content, wherever it is."""
     source: Source = Source.KERNEL
     noticed: float = 0.0
     """Monotonic seconds of the first hint."""

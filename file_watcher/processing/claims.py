@@ -7,7 +7,7 @@ and whether another file could lay the same claim.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from file_watcher.model import GONE, Evidence, FileRecord, FileStat, Fingerprint, Observation
 from file_watcher.processing.decision import Look
@@ -22,9 +22,11 @@ Rivals = Mapping[Content, Counter[bytes]]
 class ClaimFinder:
     """Finds claims of what was seen on rows whose files are no longer at their paths."""
 
-    def __init__(self, view: CatalogView, look: Look) -> None:
+    def __init__(self, view: CatalogView, look: Look, is_owed: Callable[[bytes], bool]) -> None:
+        """`is_owed(path)`: whether the file that is gone from there was still to be read."""
         self._view = view
         self._look = look
+        self._is_owed = is_owed
 
     def find(self, seen: Iterable[tuple[Observation, FileStat]]) -> dict[bytes, Claim]:
         """At most one claim for each observed path, and at most one on each row; the stronger ones win."""
@@ -47,7 +49,11 @@ class ClaimFinder:
         if own is not None and own.stat.same_file(stat):
             return []
         same_inode = [row for row in self._view.with_inode(stat) if self._has_left(row)]
-        claims = [claim for row in same_inode if (claim := prove_by_inode(seen, stat, row))]
+        claims = [
+            claim
+            for row in same_inode
+            if (claim := prove_by_inode(seen, stat, row, owed=self._is_owed(row.path)))
+        ]
         if claims or own is not None or seen.fingerprint is None or stat.size == 0:
             return claims
         return self._by_content(seen, stat, seen.fingerprint, rivals[stat.size, seen.fingerprint])

@@ -125,15 +125,22 @@ class Decider:
     def _gather(self, observations: Sequence[Observation], now: float) -> list[Pending]:
         """New observations with those held ones that may be decidable now."""
         expired_before = self._expired_before(now)
-        pending = {seen.path: Pending(seen, self._since(seen, now)) for seen in observations}
+        pending = {seen.path: self._pending(seen, now) for seen in observations}
         for held in (*self._held.there(), *self._held.gone_since(expired_before)):
             pending.setdefault(held.observation.path, held)
         return [replace(each, expired=each.since <= expired_before) for each in pending.values()]
 
-    def _since(self, seen: Observation, now: float) -> float:
-        """An observation that says the same as a held one goes on waiting from when that one came."""
+    def _pending(self, seen: Observation, now: float) -> Pending:
+        """An observation that says the same as a held one goes on waiting from when that one came.
+
+        A file that is gone stays owed its reading, whoever finds once more that it is gone.
+        """
         held = self._held.get(seen.path)
-        return held.since if held and (held.observation.sight is GONE) == (seen.sight is GONE) else now
+        if held is None or (held.observation.sight is GONE) != (seen.sight is GONE):
+            return Pending(seen, now)
+        if held.observation.owed and seen.sight is GONE:
+            seen = replace(seen, owed=True)
+        return Pending(seen, held.since)
 
     def _expired_before(self, now: float) -> float:
         """What is held since then or longer has waited long enough."""
@@ -154,7 +161,14 @@ class Decider:
         known = [each for each in known if each.observation.path not in blockers]
         known.extend(blockers.values())
         view = CatalogView(records.values())
-        rounds = Round(view, self._eye.look, self._clock, self._config.granularity_ns, self._eye.is_unmatched)
+        rounds = Round(
+            view,
+            self._eye.look,
+            self._clock,
+            self._config.granularity_ns,
+            self._eye.is_unmatched,
+            self._held.is_owed,
+        )
         decision = rounds.decide(known)
         if not all(self._eye.is_verified(library) for library, was in trusted.items() if was):
             return Decision(unknown=[each.observation for each in pending])

@@ -283,7 +283,12 @@ class DecidingStage:
             self._read_again(row.path, sure_after)
         for seen in outcome.decision.unknown:
             self._feedback.look_at(
-                seen.path, seen.library, Source.RECHECK, delay=self._config.unknown_pause, background=True
+                seen.path,
+                seen.library,
+                Source.RECHECK,
+                delay=self._config.unknown_pause,
+                must_hash=seen.owed,
+                background=True,
             )
 
     def _read_again(self, path: bytes, delay: float) -> None:

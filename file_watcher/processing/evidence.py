@@ -33,13 +33,16 @@ class Claim:
         return 1 if name_of(self.row.path) == name_of(self.observation.path) else 2
 
 
-def prove_by_inode(seen: Observation, stat: FileStat, row: FileRecord) -> Claim | None:
-    """What proves that the row's file is the one seen, given that both have the same inode (rule 3)."""
+def prove_by_inode(seen: Observation, stat: FileStat, row: FileRecord, *, owed: bool) -> Claim | None:
+    """What proves that the row's file is the one seen, given that both have the same inode (rule 3).
+
+    `owed`: the file was closed after writing at the row's path, and has not been read since.
+    """
     cookie = row.path in seen.moved_from
     evidence = Evidence.COOKIE if cookie else Evidence.INODE
     undisturbed = row.stat == stat or (cookie and row.stat.same_bytes_likely(stat))
     has_hashes = row.fingerprint is not None and not row.growing
-    if undisturbed and has_hashes and seen.fingerprint is None and not seen.growing:
+    if undisturbed and has_hashes and not owed and seen.fingerprint is None and not seen.growing:
         return Claim(seen, stat, row, evidence, carried=True, content_changed=False)
     same_content = seen.fingerprint is not None and seen.fingerprint == row.fingerprint
     same_size = stat.size == row.stat.size and (cookie or stat.size > 0)

@@ -185,6 +185,7 @@ def _observation(
         growing=growing,
         error=error,
         moved_from=ticket.moved_from,
+        owed=ticket.closed or ticket.must_hash,
         source=ticket.source,
         noticed=ticket.noticed,
         changed_ns=ticket.changed_ns,

@@ -30,6 +30,11 @@ class HeldObservations:
         """What is held for the path."""
         return self._gone.get(path) or self._there.get(path)
 
+    def is_owed(self, path: bytes) -> bool:
+        """Whether a file that is gone from the path was still to be read."""
+        held = self._gone.get(path)
+        return held is not None and held.observation.owed
+
     def put(self, pending: Pending) -> None:
         """Hold it, in place of what was held for its path. Keeps its turn where it waits since the same time."""
         path = pending.observation.path

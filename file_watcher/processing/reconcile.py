@@ -42,14 +42,17 @@ class Round:
         clock: Clock,
         granularity_ns: int,
         unmatched: Callable[[bytes], bool],
+        is_owed: Callable[[bytes], bool],
     ) -> None:
         """`look(path, library)` gives the sight of now (library None: the one that the path lies in);
         `granularity_ns` is how coarse the filesystem's timestamps may be; `unmatched(path)` tells whether
-        a file that counts as gone is still there under a name that the filters no longer want."""
+        a file that counts as gone is still there under a name that the filters no longer want;
+        `is_owed(path)` whether one that was found gone earlier was still to be read."""
         self._view = view
         self._look = look
         self._clock = clock
         self._unmatched = unmatched
+        self._was_owed = is_owed
         self._seen: dict[bytes, tuple[Pending, FileStat]] = {}
         self._gone: dict[bytes, Pending] = {}
         self._claims: dict[bytes, Claim] = {}
@@ -60,7 +63,7 @@ class Round:
     def decide(self, pending: Sequence[Pending]) -> Decision:
         """Decide everything that can be decided now."""
         self._look_again(pending)
-        self._claims = ClaimFinder(self._view, self._look).find(
+        self._claims = ClaimFinder(self._view, self._look, self._is_owed).find(
             (waiting.observation, stat) for waiting, stat in self._seen.values()
         )
         self._claimed = {claim.row.file_id: path for path, claim in self._claims.items()}
@@ -88,9 +91,14 @@ class Round:
             elif isinstance(now, FileStat) and (now == seen.sight or _still_grows(seen, now)):
                 self._seen[seen.path] = (waiting, now)
             elif now != seen.sight:
-                self._out.again.append((seen, False))
+                self._out.again.append((seen, seen.owed))
             else:
                 self._gone[seen.path] = waiting
+
+    def _is_owed(self, path: bytes) -> bool:
+        """Whether the file that is gone from the path was closed after writing, and could not be read in time."""
+        gone = self._gone.get(path)
+        return gone.observation.owed if gone else self._was_owed(path)
 
     # -- moves ---------------------------------------------------------------------------------------
 

@@ -315,7 +315,7 @@ class Debouncer:
 
     def _land(self, entry: Entry, ticket: Ticket, now: float) -> None:
         """The ticket is no longer in flight; a folder that waited for its place has its turn."""
-        entry.in_flight = False
+        entry.in_flight = entry.is_being_read = False
         self._dirty.in_flight -= 1
         self._background_in_flight.discard(entry.path)
         self._folders_in_flight -= ticket.is_folder

@@ -207,11 +207,14 @@ class DirtyPaths:
         self.leave(entry.path)
 
     def leave(self, path: bytes) -> None:
-        """The path is no dirty folder any more. Once no folder stands for others, nothing is to be kept of them."""
+        """The path is no dirty folder any more.
+
+        What was folded is forgotten once no folder stands for others, and none that is dirty may have been
+        moved: its files are still known by the names that they had before.
+        """
         self._folders.discard(path)
         self._told.discard(path)
-        if path in self._folded:
-            self._folded.discard(path)
-            if not self._folded:
-                self._owed.clear()
-                self._hinted.clear()
+        self._folded.discard(path)
+        if (self._owed or self._hinted) and not self._folded and not self._told:
+            self._owed.clear()
+            self._hinted.clear()

@@ -29,6 +29,8 @@ class Entry:
     last_stat: FileStat | None = None
     told_growing: float | None = None
     in_flight: bool = False
+    is_being_read: bool = False
+    """Whether what is in flight is to be read, and may not have been so far."""
     hinted_again: float | None = None
     """When the first of the hints was noticed that came while in flight."""
     look_later: float | None = None
@@ -53,6 +55,7 @@ class Entry:
             self.told_growing,
         )
         self.in_flight = True
+        self.is_being_read = self.closed or self.must_hash
         self.is_folder = self.closed = self.must_hash = False
         self.moved_from = NOBODY
         self.source = Source.RECHECK
@@ -79,7 +82,7 @@ class Entry:
     @property
     def wants_reading(self) -> bool:
         """Whether its content is to be read, even if its stat proves nothing new (rule 5)."""
-        return self.closed or self.must_hash
+        return self.closed or self.must_hash or self.is_being_read
 
 
 def stronger(one: Source, other: Source) -> Source:

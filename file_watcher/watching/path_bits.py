@@ -26,6 +26,10 @@ class PathBits:
     def __init__(self) -> None:
         self._bits = bytearray()
 
+    def __bool__(self) -> bool:
+        """Whether any path was added."""
+        return bool(self._bits)
+
     def add(self, path: bytes) -> None:
         """Keep the path."""
         if not self._bits:

@@ -70,6 +70,7 @@ class Scene:
         growing: bool = False,
         error: str | None = None,
         source: Source = Source.KERNEL,
+        owed: bool = False,
     ) -> Observation:
         """What a worker sees at the path now; the content where it is to be `read`."""
         sight = self.world.look(path)
@@ -85,6 +86,7 @@ class Scene:
             growing=growing,
             error=error,
             moved_from=frozenset(moved_from),
+            owed=owed,
             source=source,
             changed_ns=self.world.now_ns,
         )
@@ -120,6 +122,7 @@ class Scene:
             self._clock,
             granularity_ns=20_000_000,
             unmatched=self.unmatched.__contains__,
+            is_owed=lambda _: False,
         )
 
     def _look(self, path: bytes, library: Library | None) -> Sight:

@@ -262,6 +262,31 @@ def test_a_held_absence_is_forgotten_when_the_file_is_back(desk: Desk) -> None:
     assert len(desk.decider) == 0
 
 
+def test_a_file_that_was_closed_before_it_moved_is_read_where_it_is_now(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.rename(A, B)
+    desk.step(desk.see(A, owed=True))
+    desk.step(desk.see(A), after=0.1)
+    moved = desk.see(B, A, read=False)
+    outcome = desk.step(moved, after=0.2)
+    assert (outcome.decision.events, outcome.decision.again) == ([], [(moved, True)])
+    assert desk.tell(desk.see(B, A), after=0.3) == [("renamed", B, A)]
+
+
+def test_a_file_that_is_found_gone_with_its_new_place_is_read_there_too(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.rename(A, B)
+    moved = desk.see(B, A, read=False)
+    assert desk.step(desk.see(A, owed=True), moved).decision.again == [(moved, True)]
+
+
+def test_what_changed_since_it_was_read_is_still_owed_its_reading(desk: Desk) -> None:
+    desk.know(A, b"one")
+    seen = desk.see(A, owed=True)
+    desk.world.rename(A, B)
+    assert desk.step(seen).decision.again == [(seen, True)]
+
+
 def test_an_absence_that_proves_wrong_when_its_time_is_up_is_looked_at_again(desk: Desk) -> None:
     desk.know(A, b"one")
     desk.world.delete(A)

@@ -279,7 +279,9 @@ def test_what_cannot_be_told_is_looked_at_later_and_keeps_nobody_waiting() -> No
         office.submit(ticket())
         office.wait_until_done()
         wait_for(lambda: office.told.of("look_at"), "the look")
-        assert office.told.of("look_at") == [(b"/lib/a", {"delay": 30.0, "background": True})]
+        assert office.told.of("look_at") == [
+            (b"/lib/a", {"delay": 30.0, "must_hash": False, "background": True})
+        ]
 
 
 # nothing seems finished too early

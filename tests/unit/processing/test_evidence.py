@@ -31,8 +31,15 @@ Proof = tuple[Evidence, bool, bool]
 
 
 def proof_of(seen: Observation, stat: FileStat = RENAMED, row: FileRecord = ROW) -> Proof | None:
-    claim = prove_by_inode(seen, stat, row)
+    claim = prove_by_inode(seen, stat, row, owed=False)
     return None if claim is None else (claim.evidence, claim.carried, claim.content_changed)
+
+
+def test_hashes_of_a_file_that_is_owed_a_reading_are_not_carried() -> None:
+    assert prove_by_inode(replace(UNREAD, moved_from=COOKIE), RENAMED, ROW, owed=True) is None
+    read = prove_by_inode(replace(READ, moved_from=COOKIE), RENAMED, ROW, owed=True)
+    assert read is not None
+    assert (read.evidence, read.carried) == (Evidence.COOKIE, False)
 
 
 # -- with a cookie -------------------------------------------------------------------------------------

@@ -778,6 +778,28 @@ def test_an_owed_reading_goes_along_when_the_file_is_moved() -> None:
     assert tickets[b"/lib/new/3"].must_hash
 
 
+def test_an_owed_reading_is_remembered_until_folders_that_moved_were_scanned_too() -> None:
+    watched = crowded(*ALBUM)
+    watched.kernel(b"/lib/new", 12.0, HintKind.MOVED, moved_from=b"/lib/album", is_folder=True)
+    tickets = {ticket.path: ticket for ticket in watched.debouncer.due(99.0, 9)}
+    watched.debouncer.done(tickets[b"/lib/album"], 99.0)
+    watched.scan(b"/lib/new/3", 99.0, moved_from=frozenset([b"/lib/album/3"]))
+    assert watched.take(99.0).must_hash
+    watched.debouncer.done(tickets[b"/lib/new"], 99.0)
+    assert not watched.debouncer.may_owe_reading(b"/lib/album/3")
+
+
+def test_a_file_that_moves_while_it_is_to_be_read_is_read_at_its_new_place() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0, HintKind.CLOSED)
+    in_flight = watched.take(11.0)
+    watched.kernel(B, 11.0, HintKind.MOVED, moved_from=A)
+    assert watched.take(12.0).must_hash
+    watched.debouncer.done(in_flight, 12.0)
+    watched.kernel(C, 13.0, HintKind.MOVED, moved_from=A)
+    assert not watched.take(14.0).must_hash, "it was decided before"
+
+
 def test_what_is_in_flight_is_not_folded() -> None:
     watched = Watched(DebounceBounds(waiting=4))
     for path in ALBUM[:4]:
