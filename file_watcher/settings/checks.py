@@ -27,6 +27,19 @@ def check_roots(settings: Settings) -> list[str]:
     return problems + _check_allowed(settings, named)
 
 
+def check_times(settings: Settings) -> list[str]:
+    """What is wrong with times that depend on one another."""
+    idle, debounce = settings.watch.idle_timeout, settings.watch.debounce_time
+    if idle is None or idle >= debounce:
+        return []
+    return [
+        (
+            f"FILE_WATCH_IDLE_TIMEOUT={idle:g}s is shorter than FILE_WATCH_DEBOUNCE_TIME={debounce:g}s: a file is looked"
+            " at when it was quiet for the latter, so make the idle timeout longer, or the debounce shorter"
+        )
+    ]
+
+
 def check_broker(settings: Settings) -> list[str]:
     """What is wrong with TLS: files that cannot be read, halves of pairs, a URL that says otherwise."""
     broker = settings.rabbitmq
@@ -60,6 +73,24 @@ def check_state(settings: Settings, state_folder: Path) -> list[str]:
         " to a place outside of it, or watch another folder (DATA_DIR)"
         for root in settings.roots
         if _lies_in(folder, _real(root))
+    ]
+
+
+def check_patterns(settings: Settings) -> list[str]:
+    """What begins with a watched folder: a slash at the beginning means the library's root, not the disk's."""
+    watch = settings.watch
+    lists = (
+        ("FILE_WATCH_PATTERNS", watch.patterns),
+        ("FILE_WATCH_IGNORE_PATTERNS", watch.ignore_patterns),
+        ("FILE_WATCH_PRIORITY_PATTERNS", watch.priority_patterns),
+    )
+    return [
+        f"{name}: {pattern!r} names the watched folder {_quoted(root)}, but patterns hold below it; write"
+        f" {pattern.replace(str(root), '', 1)!r}"
+        for name, patterns in lists
+        for pattern in patterns
+        for root in settings.roots
+        if pattern.removeprefix("!").startswith(f"{root}/") and root != Path("/")
     ]
 
 

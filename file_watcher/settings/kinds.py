@@ -20,9 +20,18 @@ from file_watcher.settings.addresses import (
     read_host,
     read_listen_address,
 )
-from file_watcher.settings.lists import read_path, read_paths, read_patterns, read_roots
+from file_watcher.settings.lists import (
+    read_list,
+    read_path,
+    read_paths,
+    read_patterns,
+    read_roots,
+    read_wanted_patterns,
+)
+from file_watcher.settings.presets import PRESETS
 from file_watcher.settings.quantities import (
     TEN_YEARS,
+    or_never,
     or_off,
     read_boolean,
     read_duration,
@@ -44,7 +53,7 @@ class Kind:
     """What a person is told about a setting of this kind."""
 
     name: str
-    """One word: boolean, choice, duration, list, number, path, size, text, url, address, secret."""
+    """One word: boolean, choice, preset, duration, list, number, path, size, text, url, address, secret."""
     accepts: str
     """Completes "write …"."""
     display: Display = "plain"
@@ -83,6 +92,15 @@ def _read_level(value: object) -> str:
 
 def _read_choice(value: object) -> str:
     return _read_word(value).casefold()
+
+
+def _read_preset(value: object) -> str:
+    named = {name.casefold() for name in read_list(value)}
+    if len(named) > 1:
+        raise ValueError("only one preset can be the base; take one, and set by themselves what differs")
+    if not named or not named <= PRESETS.keys():
+        raise ValueError("there is no such preset")
+    return next(iter(named))
 
 
 def _read_instance_id(value: object) -> str:
@@ -139,6 +157,11 @@ OptionalDuration = Annotated[
     BeforeValidator(or_off(read_duration)),
     Kind("duration", f"off or {_DURATION}, at most ten years"),
 ]
+IdleTimeout = Annotated[
+    Annotated[float, Field(gt=0, le=TEN_YEARS)] | None,
+    BeforeValidator(or_never(read_duration)),
+    Kind("duration", f"off or {_DURATION}, above 0 and at most ten years"),
+]
 Size = Annotated[
     int,
     BeforeValidator(read_size),
@@ -187,12 +210,14 @@ Retention = Annotated[
     Kind("text", "a duration such as 7d, or a duration and a number of events such as 7d,1000000"),
 ]
 
-Patterns = Annotated[
-    tuple[str, ...],
-    BeforeValidator(read_patterns),
-    Kind("list", "shell patterns such as *.mp3, separated by commas or as a JSON array"),
+_PATTERNS = Kind("list", "patterns as in a .gitignore, such as *.mp3, separated by commas or as a JSON array")
+PresetName = Annotated[
+    str, BeforeValidator(_read_preset), Kind("preset", f"{', '.join([*PRESETS][:-1])} or {[*PRESETS][-1]}")
 ]
-SomePatterns = Annotated[Patterns, Field(min_length=1)]
+Patterns = Annotated[tuple[str, ...], BeforeValidator(read_patterns), _PATTERNS]
+SomePatterns = Annotated[
+    tuple[str, ...], BeforeValidator(read_wanted_patterns), Field(min_length=1), _PATTERNS
+]
 Roots = Annotated[
     tuple[Path, ...],
     BeforeValidator(read_roots),

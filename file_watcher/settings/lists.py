@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from file_watcher.patterns import only_takes_back, problems_of
+
 _JSON_LIST: Final = re.compile(r"\[\s*(?:\"|\]\s*$)")
 """What begins a JSON array of texts. A lone bracket may begin a pattern: `[ab]*.mp3`."""
-_LONGEST_SHOWN: Final = 60
 
 
 def read_list(value: object) -> tuple[str, ...]:
@@ -31,24 +32,20 @@ def read_list(value: object) -> tuple[str, ...]:
 
 
 def read_patterns(value: object) -> tuple[str, ...]:
-    """Shell patterns, none empty, none absolute, every bracket closed."""
+    """Patterns that can be used; see `file_watcher.patterns`."""
     patterns = read_list(value)
-    for pattern in patterns:
-        check_pattern(pattern)
+    if problems := problems_of(patterns):
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise ValueError(f"{problems[0]}{more}")
     return patterns
 
 
-def check_pattern(pattern: str) -> None:
-    """Raise ValueError with the reason where a shell pattern can never match, or not what it seems to."""
-    shown = repr(pattern[:_LONGEST_SHOWN])
-    if not pattern:
-        raise ValueError("one pattern is empty")
-    if "\0" in pattern:
-        raise ValueError(f"{shown} holds a NUL character")
-    if pattern.startswith("/"):
-        raise ValueError(f"{shown} is absolute, but patterns hold below the library")
-    if _has_open_bracket(pattern):
-        raise ValueError(f"{shown} has a bracket that is not closed")
+def read_wanted_patterns(value: object) -> tuple[str, ...]:
+    """The same for those that say what is wanted; nothing but `!…` can mean no file at all."""
+    patterns = read_patterns(value)
+    if only_takes_back(patterns):
+        raise ValueError("all patterns begin with !, which takes back: name first what is wanted, such as *")
+    return patterns
 
 
 def read_paths(value: object) -> tuple[Path, ...]:
@@ -103,17 +100,3 @@ def _text(item: object) -> str:
     if not isinstance(item, str):
         raise ValueError("every item must be text")  # noqa: TRY004  (see read_path)
     return item
-
-
-def _has_open_bracket(pattern: str) -> bool:
-    """Whether a `[` begins no character set; a `]` that comes first in a set is a member of it."""
-    position = pattern.find("[")
-    while position >= 0:
-        first = position + 1
-        if pattern[first : first + 1] == "!":
-            first += 1
-        end = pattern.find("]", first + 1)
-        if end < 0:
-            return True
-        position = pattern.find("[", end)
-    return False

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from file_watcher.errors import UsageError
-from file_watcher.settings.checks import check_broker, check_roots, check_state
+from file_watcher.settings.checks import check_broker, check_patterns, check_roots, check_state, check_times
 from file_watcher.settings.schema import FileWatchSettings, RabbitMQSettings, Settings
 from file_watcher.settings.sources import (
     Layer,
@@ -17,12 +17,14 @@ from file_watcher.settings.sources import (
     from_environment,
     from_file,
     from_options,
+    with_preset,
 )
 from file_watcher.settings.state import config_file as user_config_file
 from file_watcher.settings.state import state_folder
 from file_watcher.settings.variables import BY_TOML, VARIABLES
 
 _ABOUT_ROOTS: Final = frozenset({"data_dir", "file_watch.directories", "file_watch.allowed_roots"})
+_ABOUT_TIMES: Final = frozenset({"file_watch.idle_timeout", "file_watch.debounce_time"})
 _IN_THE_URL: Final = ("rabbitmq_host", "rabbitmq_port", "rabbitmq_user", "rabbitmq_pass", "rabbitmq_vhost")
 
 
@@ -35,7 +37,7 @@ class Loaded:
     """One line each: deprecated or mistyped variables, database rows that were passed over."""
     origins: Mapping[str, str]
     """The layer that each setting came from, by `OptionInfo.toml`: option, environment, database, file,
-    default."""
+    preset, default."""
     config_file: Path | None
     """The configuration file that was read."""
 
@@ -53,7 +55,8 @@ def load(
     database: Mapping[str, str] = MappingProxyType({}),
     config_file: Path | None = None,
 ) -> Loaded:
-    """Settings out of all layers: options over environment over database rows over file over defaults.
+    """Settings out of all layers: options over environment over database rows over file over preset over
+    defaults.
 
     `options` go by `OptionInfo.key` or `.option`; None means not given. `database` holds the rows of the
     settings table; only `file_watch.*` ones count. Without `config_file` the user's own is read, if there
@@ -63,11 +66,11 @@ def load(
     path = config_file or user_config_file(environ)
     file = from_file(path, named=config_file is not None)
     rows = from_database(database)
-    layers = [from_options(options), from_environment(environ), rows, file]
+    layers = with_preset([from_options(options), from_environment(environ), rows, file])
     unusable = set().union(*(layer.unusable for layer in layers))
     merged = _merge(layers, environ, unusable)
     warnings = [line for layer in layers for line in layer.warnings]
-    if merged.problems and (doubtful := _ABOUT_ROOTS & rows.values.keys()):
+    if merged.problems and (doubtful := (_ABOUT_ROOTS | _ABOUT_TIMES) & rows.values.keys()):
         merged, passed_over = _without(doubtful, layers, merged, environ, unusable)
         warnings += passed_over
     problems = [line for layer in layers for line in layer.problems] + merged.problems
@@ -99,9 +102,11 @@ def _check_together(settings: Settings, environ: Mapping[str, str], unusable: se
     """Problems of settings that are usable each, leaving out what unusable ones would only distort."""
     problems = []
     if not unusable & _ABOUT_ROOTS:
-        problems += check_roots(settings)
+        problems += check_roots(settings) + check_patterns(settings)
         if "database_url" not in unusable and "instance_id" not in unusable:
             problems += _check_catalog(settings, environ)
+    if not unusable & _ABOUT_TIMES:
+        problems += check_times(settings)
     if not any(key.startswith("rabbitmq_") for key in unusable):
         problems += check_broker(settings)
     return problems

@@ -80,6 +80,16 @@ def or_off(read: Callable[[object], T]) -> Callable[[object], T | None]:
     return read_or_off
 
 
+def or_never(read: Callable[[object], T]) -> Callable[[object], T | None]:
+    """The reader, with `off` and false meaning None; a zero is read, as it may well have meant "at once"."""
+
+    def read_or_never(value: object) -> T | None:
+        is_zero = value is not False and str(value).strip() == "0"
+        return None if is_off(value) and not is_zero else read(value)
+
+    return read_or_never
+
+
 def is_off(value: object) -> bool:
     """Whether the value says that a thing is not wanted."""
     if isinstance(value, str):

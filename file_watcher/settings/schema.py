@@ -15,14 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from file_watcher.settings import kinds
 from file_watcher.settings.addresses import BrokerAddress, parse_broker_url, scrub, sqlite_file, sqlite_url
-
-PATTERNS = (
-    *("*.mp3", "*.flac", "*.wav", "*.wave", "*.ogg", "*.oga", "*.aac", "*.opus", "*.m4a", "*.m4b"),
-    *("*.m4p", "*.m4v", "*.m4r", "*.mp4", "*.wma"),
-)
-"""The audio files that the tag readers know."""
-IGNORE_PATTERNS = ("*.part", "~$*", ".*", "*.tmp", "*~", "*.crdownload", "*.swp", "*.metadata.json")
-"""What other programs leave beside files while they write them."""
+from file_watcher.settings.presets import AUDIO, DEFAULT_PRESET, LEFTOVERS, SIDECARS
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +88,18 @@ class RabbitMQSettings(_Frozen):
 class FileWatchSettings(_Frozen):
     """What is watched, and how. Every name is also a row of the database (`file_watch.<name>`)."""
 
+    preset: kinds.PresetName = _says(
+        "Set of settings to begin with; what is set by itself holds over it", default=DEFAULT_PRESET
+    )
     enabled: kinds.Switch = _says("Watch at all", default=True)
     directories: kinds.Paths = _says("Further folders to watch, besides DATA_DIR", default=())
     recursive: kinds.Switch = _says("Watch the folders below, too", default=True)
-    patterns: kinds.SomePatterns = _says("Names of the files to watch, in any case", default=PATTERNS)
+    patterns: kinds.SomePatterns = _says(
+        "Names of the files to watch, or paths below a library, in any case", default=AUDIO
+    )
     ignore_patterns: kinds.Patterns = _says(
-        "Names of files and folders to leave out, anywhere below a library", default=IGNORE_PATTERNS
+        "Names or paths of files and folders to leave out, with all that they hold",
+        default=LEFTOVERS + SIDECARS,
     )
     debounce_time: kinds.Debounce = _says("A file is looked at when it was quiet this long", default=1.0)
     max_wait: kinds.Duration = _says(
@@ -109,8 +108,8 @@ class FileWatchSettings(_Frozen):
     move_window: kinds.Duration = _says(
         "Time for the other half of a move to turn up before a file is told as deleted", default=2.0
     )
-    idle_timeout: Annotated[kinds.OptionalDuration, Named(aliases=("STREAM_TIMEOUT",))] = _says(
-        "Tell file.idle when a file (a recorded stream) stopped growing for this long", default=None
+    idle_timeout: Annotated[kinds.IdleTimeout, Named(aliases=("STREAM_TIMEOUT",))] = _says(
+        "For streams: tell file.idle when nothing was written to a file for this long", default=None
     )
     create_missing: kinds.Switch = _says("Make folders that are to be watched but missing", default=False)
     scan_workers: kinds.Workers = _says("Threads that read files", default=4)

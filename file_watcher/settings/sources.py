@@ -1,6 +1,6 @@
 """The layers that settings come from, and how they become one `Settings`.
 
-option > environment > database > TOML file > default. Every layer is read whole before anything is
+option > environment > database > TOML file > preset > default. Every layer is read whole before anything is
 refused, so that one start shows all that there is to mend. A value that cannot be used is a problem even
 where a higher layer hides it; only the database's rows, which somebody may have written while we ran, fall
 to the next layer with a warning.
@@ -9,12 +9,13 @@ to the next layer with a warning.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from file_watcher.settings.addresses import scrub
+from file_watcher.settings.presets import DEFAULT_PRESET, PRESETS
 from file_watcher.settings.variables import (
     BY_ENVIRONMENT,
     BY_KEY,
@@ -31,6 +32,7 @@ _TYPING_ERROR: Final = 0.86
 """Likeness from which on a foreign variable is taken for ours, mistyped: RABBITMQ_HOSTNAME is, the broker's
 own RABBITMQ_NODE_PORT is not."""
 _LONGEST_SHOWN: Final = 120
+_PRESET: Final = f"{WATCH_TABLE}.preset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,20 @@ def from_file(path: Path, *, named: bool) -> Layer:
         layer.path = path
         _add_keyed(layer, _flatten(_parse_toml(content, where, layer)), repr(str(path)))
     return layer
+
+
+def with_preset(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers, highest first, and below them that of the preset which the highest of them names.
+
+    Whoever has rules of one library resolves them as `[*with_preset([rules]), *layers]`: its own preset
+    then holds over what is said of all libraries.
+    """
+    given = next((layer.values[_PRESET] for layer in layers if _PRESET in layer.values), None)
+    name = DEFAULT_PRESET if given is None else str(BY_TOML[_PRESET].read(given.raw))
+    preset = Layer("preset")
+    for key, value in PRESETS[name].values.items():
+        preset.add(BY_KEY[key], Given(f"{key} of the preset {name}", value))
+    return [*layers, preset]
 
 
 def unusable_line(variable: Variable, given: Given, reason: str) -> str:

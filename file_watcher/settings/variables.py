@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from file_watcher.settings.kinds import Kind
+from file_watcher.settings.presets import PRESETS
 from file_watcher.settings.schema import FileWatchSettings, Named, RabbitMQSettings, Settings
 
 WATCH_TABLE: Final = "file_watch"
@@ -100,16 +101,17 @@ def _variable(model: type[BaseModel], field: str, prefix: str) -> Variable:
 
 
 def _shown_default(about: FieldInfo) -> str:
-    """A default as a person would write it."""
-    value: Any = about.default
-    is_duration = any(isinstance(item, Kind) and item.name == "duration" for item in about.metadata)
+    kind = next(item for item in about.metadata if isinstance(item, Kind))
+    return _shown_value(about.default, kind)
+
+
+def _shown_value(value: Any, kind: Kind) -> str:
+    """A value as a person would write it."""
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
-        return (
-            "off" if any(i.accepts.startswith("off") for i in about.metadata if isinstance(i, Kind)) else ""
-        )
-    if is_duration:
+        return "off" if kind.accepts.startswith("off") else ""
+    if kind.name == "duration":
         return _shown_duration(value)
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
@@ -145,6 +147,19 @@ def markdown_table() -> str:
         # What has blanks is words about the default, not a value to type.
         default = f"`{info.default}`" if info.default and " " not in info.default else info.default
         rows.append(f"| {names} | `{info.option}` | {default} | {info.help} | {info.accepts} |")
+    return "\n".join(rows) + "\n"
+
+
+def preset_table() -> str:
+    """The README's table of presets, ending in a newline: what each sets otherwise than the defaults."""
+    rows = ["| preset | for | `patterns` | `ignore_patterns` | else |", "| --- | --- | --- | --- | --- |"]
+    for name, preset in PRESETS.items():
+        shown = {key: _shown_value(value, BY_KEY[key].kind) for key, value in preset.values.items()}
+        lists = [f"`{shown.pop(key)}`" if shown.get(key) else "" for key in ("patterns", "ignore_patterns")]
+        if preset.values.get("ignore_patterns") == ():
+            lists[1] = "none"
+        others = ", ".join(f"`{key}` {value}" for key, value in shown.items() if value)
+        rows.append(f"| `{name}` | {preset.about} | {' | '.join(lists)} | {others} |")
     return "\n".join(rows) + "\n"
 
 

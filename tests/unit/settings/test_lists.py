@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 from pathlib import Path
@@ -12,12 +11,12 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from file_watcher.settings.lists import (
-    check_pattern,
     read_list,
     read_path,
     read_paths,
     read_patterns,
     read_roots,
+    read_wanted_patterns,
 )
 
 words = st.text(st.characters(exclude_characters=",\0", exclude_categories=["Cs"]), min_size=1).map(str.strip)
@@ -62,35 +61,36 @@ def test_what_is_no_list_of_texts_is_refused(value: object) -> None:
 @pytest.mark.parametrize(
     ("pattern", "reason"),
     [
-        ("", "empty"),
+        ("", "is empty"),
         ("a\0b", "NUL"),
-        ("/music/*.mp3", "absolute"),
         ("[a-z.mp3", "bracket"),
         ("x[!]", "bracket"),
+        ("../x", "below the library"),
+        ("x" * 10_000, "10000 characters"),
     ],
 )
 def test_a_pattern_that_cannot_match_is_refused_with_the_reason(pattern: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        check_pattern(pattern)
+        read_patterns([pattern])
 
 
-@pytest.mark.parametrize("pattern", ["*.mp3", "[]]x", "[!]a]x", "a]b", "~$*", "**/ast/*.json", "[a-z][0-9]*"])
+def test_of_several_patterns_that_cannot_be_used_the_first_is_named() -> None:
+    with pytest.raises(ValueError, match=r"'\[a' has .*, and 1 more"):
+        read_patterns(["[a", "*.mp3", "[b"])
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*.mp3", "[]]x", "[!]a]x", "a]b", "~$*", "**/ast/*.json", "[a-z][0-9]*", "/build/", "dist/", "!x", "#x"],
+)
 def test_a_pattern_that_can_match_is_taken(pattern: str) -> None:
-    check_pattern(pattern)
+    assert read_patterns([pattern]) == (pattern,)
 
 
-@given(st.text("[]!ab-*", max_size=8))
-def test_an_open_bracket_is_found_where_fnmatch_takes_it_literally(pattern: str) -> None:
-    # A bracket inside a set is escaped by translate, too, and would be taken for a literal.
-    assume(pattern)
-    assume(pattern.count("[") <= 1)
-    literal = r"\[" in fnmatch.translate(pattern)
-    try:
-        check_pattern(pattern)
-    except ValueError:
-        assert literal
-    else:
-        assert not literal
+def test_wanted_patterns_must_name_something() -> None:
+    assert read_wanted_patterns("*,!*.tmp") == ("*", "!*.tmp")
+    with pytest.raises(ValueError, match="name first what is wanted"):
+        read_wanted_patterns("!*.tmp,!x")
 
 
 def test_an_empty_item_between_commas_is_an_empty_pattern() -> None:

@@ -127,7 +127,10 @@ def test_all_problems_are_told_at_once_each_with_its_name_and_value(toml: Callab
         ("FILE_WATCH_DIRECTORIES", "a\0b"),
         ("FILE_WATCH_PATTERNS", "[a"),
         ("FILE_WATCH_PATTERNS", "[]"),
-        ("FILE_WATCH_IGNORE_PATTERNS", "/abs"),
+        ("FILE_WATCH_IGNORE_PATTERNS", "../x"),
+        ("FILE_WATCH_PATTERNS", "!x"),
+        ("FILE_WATCH_PRESET", "vidoe"),
+        ("FILE_WATCH_PRESET", "music,video"),
         ("FILE_WATCH_DEBOUNCE_TIME", "0"),
         ("FILE_WATCH_MAX_WAIT", "nan"),
         ("FILE_WATCH_MAX_WAIT", "3653d"),
@@ -455,3 +458,29 @@ def test_what_was_loaded_shows_no_secret() -> None:
 @pytest.mark.parametrize("name", ["LOG_LEVEL", "FILE_WATCH_PATTERNS"])
 def test_a_very_long_value_is_cut_in_the_message(name: str) -> None:
     assert len(problems_of({}, {name: "/" * 10_000})[0]) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FILE_WATCH_IDLE_TIMEOUT", "0"),
+        ("STREAM_TIMEOUT", "0s"),
+        ("FILE_WATCH_DEBOUNCE_TIME", "0"),
+        ("FILE_WATCH_DEBOUNCE_TIME", "365d"),
+    ],
+)
+def test_a_time_that_can_be_no_time_is_refused_with_what_is_accepted(name: str, value: str) -> None:
+    (problem,) = problems_of({}, {name: value})
+    assert problem.startswith(f"{name}: {value!r} cannot be used; write ")
+
+
+def test_an_idle_timeout_may_be_off_but_not_shorter_than_the_debounce() -> None:
+    assert load({}, {"STREAM_TIMEOUT": "off"}).settings.watch.idle_timeout is None
+    (problem,) = problems_of({}, {"STREAM_TIMEOUT": "500ms", "FILE_WATCH_DEBOUNCE_TIME": "2s"})
+    assert problem.startswith("FILE_WATCH_IDLE_TIMEOUT=0.5s is shorter than FILE_WATCH_DEBOUNCE_TIME=2s")
+
+
+def test_a_row_that_makes_the_idle_timeout_too_short_is_passed_over() -> None:
+    loaded = load({}, {"STREAM_TIMEOUT": "3s"}, {"file_watch.debounce_time": "10s"})
+    assert (loaded.settings.watch.idle_timeout, loaded.settings.watch.debounce_time) == (3.0, 1.0)
+    assert any("file_watch.debounce_time in the database cannot be used" in line for line in loaded.warnings)
