@@ -42,12 +42,31 @@ def slow_mp3(frames: int) -> bytes:
     return id3(_frame("TIT2", b"\x00a") * frames) + mpeg_frames()
 
 
-def bomb_mp3(megabytes: int) -> bytes:
-    """A file whose title is that big when it is decompressed."""
-    packer = zlib.compressobj(1)
-    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(megabytes)) + packer.flush()
+def bomb_mp3(megabytes: int, *more: bytes) -> bytes:
+    """A file whose title is that big when it is decompressed; more frames follow."""
+    packer = zlib.compressobj(1, wbits=-zlib.MAX_WBITS)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    # Repeated rather than made: Adler-32 of n zeros has 1 in its lower half, and n in its upper one.
+    checksum = ((megabytes << 20) % 65_521) << 16 | 1
+    packed = b"\x78\x01" + block * megabytes + packer.flush() + struct.pack(">I", checksum)
     content = struct.pack(">I", megabytes << 20) + packed
-    return id3(_frame("TIT2", content, _COMPRESSED)) + mpeg_frames()
+    return id3(_frame("TIT2", content, _COMPRESSED), *more) + mpeg_frames()
+
+
+def compressed_mp3(packed: bytes, *more: bytes) -> bytes:
+    """A file whose first frame is compressed."""
+    content = packed[10:]
+    body = struct.pack(">I", len(content)) + zlib.compress(content)
+    return id3(_frame(packed[:4].decode("ascii"), body, _COMPRESSED), *more) + mpeg_frames()
+
+
+def greedy_flac() -> bytes:
+    """A small file whose picture claims 4 GB: its reader asks for that much memory at once."""
+    stream = struct.pack(">HH", 4096, 4096) + bytes(6)
+    stream += (44_100 << 44 | 1 << 41 | 15 << 36 | 88_200).to_bytes(8) + bytes(16)
+    picture = struct.pack(">III", 3, 0, 0) + bytes(16) + b"\xff\xff\xff\xff" + bytes(1000)
+    blocks = ((0, stream), (0x86, picture))
+    return b"fLaC" + b"".join(bytes((kind,)) + len(block).to_bytes(3) + block for kind, block in blocks)
 
 
 def chunk(name: bytes, content: bytes) -> bytes:

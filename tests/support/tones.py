@@ -43,13 +43,18 @@ ENCODINGS: dict[str, tuple[str, ...]] = {
 """Extension → ffmpeg's output options. Together they are the patterns that are watched by default."""
 
 
+def ffmpeg() -> str:
+    """The program. Raises ServerMissing where it is not installed."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise ServerMissing("ffmpeg is missing: run `make test-servers`, or apt-get install ffmpeg")
+    return program
+
+
 def make_tones(folder: Path, seconds: float = 1.0) -> list[Path]:
     """Write `tone.<extension>` for every extension in one run of ffmpeg; no two have the same bytes."""
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        raise ServerMissing("ffmpeg is missing: run `make test-servers`, or apt-get install ffmpeg")
     source = f"sine=frequency=440:sample_rate=44100:duration={seconds}"
-    command = [ffmpeg, "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", source]
+    command = [ffmpeg(), "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", source]
     paths = []
     for extension, encoding in ENCODINGS.items():
         path = folder / f"tone.{extension}"

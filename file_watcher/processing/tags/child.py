@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 from mmap import mmap
@@ -24,6 +23,7 @@ from file_watcher.processing.tags.wire import (
     encode_answer,
     take_requests,
 )
+from file_watcher.system import HANGUP, limit_memory, lower_priority
 
 _READ_SIZE: Final = 1 << 16
 _ANSWERS_AT_ONCE: Final = 8
@@ -36,7 +36,8 @@ def main(arguments: list[str]) -> int:
     """Serve until there is nothing more to serve; the exit code is 0, or 1 after running out of memory."""
     parent, memory, niceness, progress_fd, follow = (int(argument) for argument in arguments)
     _obey_the_parent_only(parent)
-    _limit(memory, niceness)
+    limit_memory(memory)
+    lower_priority(niceness)
     answers = os.dup(1)
     # Whatever a library prints must not get between the answers.
     os.dup2(2, 1)
@@ -46,23 +47,14 @@ def main(arguments: list[str]) -> int:
 
 def _obey_the_parent_only(parent: int) -> None:
     """Signals to the whole group (Ctrl-C, a stop of the service) are the parent's to decide upon."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, HANGUP):
+        if number is not None:
+            signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         # It died before the kernel was told to watch it.
         raise SystemExit(0)
-
-
-def _limit(memory: int, niceness: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    if most != resource.RLIM_INFINITY:
-        memory = min(memory, most)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    if niceness:
-        os.nice(niceness)
 
 
 class Server:

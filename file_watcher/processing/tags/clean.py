@@ -13,10 +13,15 @@ from typing import Final
 MAX_VALUE_LENGTH: Final = 4096
 """Characters of one tag value; more is cut and marked. How many tags there are is bounded by `names`."""
 
+MAX_TOTAL_LENGTH: Final = 1 << 16
+"""Characters of all values together: at most 384 KiB as JSON, so that any file's message stays below 1 MiB
+with its tags (`publishing.message`)."""
+
 _LARGEST_EXACT: Final = 2.0**53
 """Above this a JSON number is no exact integer to most readers (RFC 8259, section 6)."""
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _NUMBERS: Final = frozenset({"track", "tracktotal", "disc", "disctotal", "bpm"})
+_FLAGS: Final = {"true": "1", "yes": "1", "false": "0", "no": "0"}
 _TOTALS: Final = (("track", "tracktotal"), ("disc", "disctotal"))
 
 
@@ -54,19 +59,27 @@ def tags(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], bool]:
     """
     found: dict[str, str] = {}
     truncated = False
+    room = MAX_TOTAL_LENGTH
     for name, raw in pairs:
         if name in found:
             continue
-        value = text(raw)
+        value = _canonical(name, text(raw))
         if not value or not _is_plausible(name, value):
             continue
-        if len(value) > MAX_VALUE_LENGTH:
-            value = value[:MAX_VALUE_LENGTH]
+        if len(value) > (most := min(MAX_VALUE_LENGTH, room)):
+            value = value[:most].rstrip()
             truncated = True
-        found[name] = value
+        if value:
+            found[name] = value
+            room -= len(value)
     for number, total in _TOTALS:
         _split_total(found, number, total)
     return found, truncated
+
+
+def _canonical(name: str, value: str) -> str:
+    """Flags are 1 and 0, whatever the format writes for them."""
+    return _FLAGS.get(value.lower(), value) if name == "compilation" else value
 
 
 def _is_plausible(name: str, value: str) -> bool:

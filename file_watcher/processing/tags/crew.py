@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from file_watcher.model import Metadata, display
+from file_watcher.processing.tags.condemned import Condemned
 from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
 from file_watcher.processing.tags.process import WINDOW, ChildConfig, ChildProcess, Job, start_child
 from file_watcher.processing.tags.wire import AnswerKind
@@ -21,9 +22,12 @@ from file_watcher.telemetry import Telemetry
 log = structlog.get_logger(__name__)
 
 _SPREAD: Final = 4
-"""Files that wait in each child before another child is worth its start (50 ms of one core)."""
+"""Files that wait in each child before another child is worth its start (100 ms of one core), where none was
+answered for `_SLOW_SECONDS`. One that answers has nobody wait: it reads thousands in a second."""
+_SLOW_SECONDS: Final = 0.5
 _DEATHS_OF_GUILTY: Final = 2
-"""A file is tried once more alone: the machine may have been slow, or the child ended from outside."""
+"""A file is tried once more alone: the machine may have been slow, the child ended from outside, or other files
+may have left it little memory."""
 _BARREN_STARTS: Final = 3
 """Children in a row that end without one answer before what waits is given back."""
 _PAUSES_SECONDS: Final = (0.2, 0.4, 1.0, 5.0)
@@ -44,12 +48,13 @@ class Crew:
         self._dying: list[ChildProcess] = []
         self._waiting: deque[Job] = deque()
         self._suspects: deque[Job] = deque()
+        self._condemned = Condemned()
         self._barren = 0
         self._next_start = 0.0
 
     def step(self, arrived: list[Job], selector: selectors.BaseSelector) -> None:
         """Take new files, end children that are over their time, hand out what can be handed out."""
-        self._waiting.extend(job for job in arrived if job.future.set_running_or_notify_cancel())
+        self._take(arrived)
         now = time.monotonic()
         for child in list(self._children):
             left = child.seconds_left(now)
@@ -57,6 +62,15 @@ class Crew:
                 self._lose(child, f"took longer than {self._config.timeout_seconds:g} s", selector)
         self._hand_out(now, selector)
         self._dying = [child for child in self._dying if not child.reap()]
+
+    def _take(self, arrived: list[Job]) -> None:
+        for job in arrived:
+            if not job.future.set_running_or_notify_cancel():
+                continue
+            if (reason := self._condemned.reason(job.stat)) is None:
+                self._waiting.append(job)
+            else:
+                job.future.set_result(_nothing_known(reason))
 
     def seconds_to_wait(self) -> float | None:
         """Until something has to be done without being told; None for as long as it takes."""
@@ -111,6 +125,8 @@ class Crew:
         best = min(candidates, key=lambda child: child.load, default=None)
         if best is not None and best.load < (1 if job.deaths else _SPREAD):
             return best
+        if best is not None and not job.deaths and best.load < WINDOW and best.is_quick(now, _SLOW_SECONDS):
+            return best
         if len(self._children) < self._size and now >= self._next_start:
             return self._start_child(selector)
         return best if best is not None and best.load < WINDOW and not job.deaths else None
@@ -145,13 +161,19 @@ class Crew:
             job.future.set_exception(TagsUnavailable(f"{display(job.path)} cannot be read: {content}."))
         else:
             megabytes = self._config.memory_limit // 1_000_000
-            self._condemn(job, f"needs more memory than the {megabytes} MB that are allowed")
+            self._blame(job, f"needs more memory than the {megabytes} MB that are allowed")
 
-    def _condemn(self, job: Job, reason: str) -> None:
-        """Answer for a file that no child can read."""
+    def _blame(self, job: Job, reason: str) -> None:
+        """Count the child that a file has cost, and answer for a file that no child can read."""
+        job.deaths += 1
+        if job.deaths < _DEATHS_OF_GUILTY:
+            self._suspects.append(job)
+            return
         self._telemetry.error("tags")
         log.warning("tags_unreadable", path=display(job.path), reason=reason)
-        job.future.set_result(_nothing_known(f"Reading the tags of this file {reason}."))
+        sentence = f"Reading the tags of this file {reason}."
+        self._condemned.add(job.stat, sentence)
+        job.future.set_result(_nothing_known(sentence))
 
     def _lose(self, child: ChildProcess, reason: str, selector: selectors.BaseSelector) -> None:
         """End a child, or take note of its end; its files go to others."""
@@ -167,11 +189,7 @@ class Crew:
         log.info("tag_child_ended", pid=child.pid, answered=child.answered, complaint=complaint)
         self._waiting.extendleft(reversed(innocent))
         if guilty is not None:
-            guilty.deaths += 1
-            if guilty.deaths < _DEATHS_OF_GUILTY:
-                self._suspects.append(guilty)
-            else:
-                self._condemn(guilty, reason)
+            self._blame(guilty, reason)
         elif not child.answered:
             self._count_barren(complaint)
 
@@ -209,6 +227,7 @@ def _nothing_known(error: str) -> Metadata:
         "sample_rate": None,
         "channels": None,
         "format": None,
+        "file_type": None,
         "tags": {},
         "error": error,
     }

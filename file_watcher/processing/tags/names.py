@@ -6,10 +6,11 @@ follows the tables that MusicBrainz Picard documents. Names that are not listed 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
-_MUSICBRAINZ: Final = (
+MUSICBRAINZ: Final = (
     "musicbrainz_trackid",
     "musicbrainz_albumid",
     "musicbrainz_artistid",
@@ -17,7 +18,24 @@ _MUSICBRAINZ: Final = (
     "musicbrainz_releasetrackid",
     "musicbrainz_releasegroupid",
     "musicbrainz_workid",
+    "musicbrainz_discid",
+    "musicbrainz_originalalbumid",
+    "musicbrainz_originalartistid",
 )
+"""As they are called in files: `musicbrainz_trackid` is the recording, `musicbrainz_releasetrackid` the track."""
+
+LOUDNESS: Final = (
+    "replaygain_track_gain",
+    "replaygain_track_peak",
+    "replaygain_track_range",
+    "replaygain_album_gain",
+    "replaygain_album_peak",
+    "replaygain_album_range",
+    "replaygain_reference_loudness",
+    "r128_track_gain",
+    "r128_album_gain",
+)
+"""The last two are those of Opus, in units of 1/256 dB (RFC 7845, section 5.2.1)."""
 
 ID3_FRAMES: Final = {
     "TIT2": "title",
@@ -63,8 +81,10 @@ RIFF_INFO: Final = {
 
 _KEYS: Final = {
     **{name: name for name in ID3_FRAMES.values()},
-    **{name.replace("_", ""): name for name in _MUSICBRAINZ},
+    **{name.replace("_", ""): name for name in (*MUSICBRAINZ, *LOUDNESS)},
     "year": "date",
+    # ffmpeg puts this frame's name into a TXXX of ID3
+    "tcmp": "compilation",
     "tracknumber": "track",
     "tracktotal": "tracktotal",
     "totaltracks": "tracktotal",
@@ -94,3 +114,11 @@ def published_name(key: str) -> str | None:
     Writers differ in case and separators only: `Album Artist`, `album_artist`, `MusicBrainz/Album Id`.
     """
     return _KEYS.get(key.translate(_SEPARATORS).lower())
+
+
+def named(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Those of the pairs that are wanted, under their published names."""
+    for key, value in pairs:
+        name = published_name(key)
+        if name is not None:
+            yield name, value

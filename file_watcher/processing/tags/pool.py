@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import selectors
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
+from typing import Final
 
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import FileStat, Metadata
@@ -19,6 +21,11 @@ from file_watcher.processing.tags.errors import TagReaderClosed
 from file_watcher.processing.tags.process import ChildConfig, Job
 from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
+
+_GATHER_SECONDS: Final = 0.003
+"""How long files and answers are gathered while they come one after the other: children have enough to do for
+longer (`process.WINDOW`), and each waking of the thread costs as much as handing over a file."""
+_BUSY_SECONDS: Final = 0.003
 
 
 class TagReader:
@@ -50,6 +57,7 @@ class TagReader:
         self._selector: selectors.BaseSelector
         self._wake_read = self._wake_write = -1
         self._threads: list[threading.Thread] = []
+        self._slept_until = 0.0
         self._pulse = Pulse("fw-tags")
 
     def start(self) -> None:
@@ -104,7 +112,11 @@ class TagReader:
                 self._crew.step(self._take_arrived(), self._selector)
                 if (seconds := self._crew.seconds_to_wait()) is None:
                     self._pulse.rest()
-                for key, _ in self._selector.select(seconds):
+                if time.monotonic() - self._slept_until < _BUSY_SECONDS:
+                    time.sleep(_GATHER_SECONDS)
+                ready = self._selector.select(seconds)
+                self._slept_until = time.monotonic()
+                for key, _ in ready:
                     if key.fd == self._wake_read:
                         self._acknowledge()
                     else:

@@ -40,6 +40,9 @@ _READ_SIZE: Final = 1 << 16
 _IDLE_LIMIT_SECONDS: Final = 30.0
 """A child with work that begins none of it for so long (a start from a dead disk, a stop signal) is given up."""
 _COMPLAINT_SIZE: Final = 2000
+_NEEDED: Final = frozenset({"PATH", "LD_LIBRARY_PATH", "LANG", "TZ", "TMPDIR", "SYSTEMROOT"})
+_NEEDED_PREFIXES: Final = ("PYTHON", "LC_", "COVERAGE_", "COV_CORE_")
+"""What an interpreter may need to start, and coverage.py to measure it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,10 @@ class ChildProcess:
     def is_alone_with_suspect(self) -> bool:
         """Whether it reads a file that has ended a child before, and must get no other."""
         return bool(self._jobs) and self._jobs[0].deaths > 0
+
+    def is_quick(self, now: float, seconds: float) -> bool:
+        """Whether it has answered within so many seconds, or had nothing to answer."""
+        return now - self._last_sign < seconds
 
     def give(self, job: Job) -> None:
         """Add a file to what it has to read; `flush` sends it."""
@@ -223,8 +230,17 @@ def _start_program(config: ChildConfig, page_fd: int, complaints: IO[bytes]) -> 
         bufsize=0,
         close_fds=True,
         pass_fds=(page_fd,),
-        env={**os.environ, "PYTHONPATH": search_path},
+        env={**_environment(), "PYTHONPATH": search_path},
     )
+
+
+def _environment() -> dict[str, str]:
+    """Without the addresses and passwords that this process was given: a crafted file may take a child over."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _NEEDED or name.startswith(_NEEDED_PREFIXES)
+    }
 
 
 def _anonymous_file(name: str) -> IO[bytes]:

@@ -11,13 +11,14 @@ import stat as stat_module
 from typing import Any, BinaryIO, Final
 
 from file_watcher.processing.tags import clean
-from file_watcher.processing.tags.extract import Medium, extract
-from file_watcher.processing.tags.formats import Kind, extension, guess, sniff, wants_tags
+from file_watcher.processing.tags.formats import beginning_of, load_readers, wants_tags
 from file_watcher.processing.tags.identity import Identity
+from file_watcher.processing.tags.medium import Beginning, Claim, Medium, MetadataReader
+from file_watcher.system import NO_ATIME, NO_FOLLOW, READING
 
+_READERS: Final = load_readers()
 _BUFFER_SIZE: Final = 1 << 16
 """The parsers read many small pieces close to one another, at both ends of the file."""
-_NO_ATIME: Final = getattr(os, "O_NOATIME", 0)
 _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 _DISK_FAILURES: Final = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN}
@@ -39,9 +40,10 @@ def read_metadata(
     """What is known of the medium at `path`, ready for JSON; None where it is none.
 
     Keys are always there, null where unknown: duration (s), bitrate (bit/s), sample_rate (Hz), channels,
-    format (media type), tags. `error` (one sentence) and `truncated` only where they apply. Raises
-    `AnotherFile` where the file is not, before or after, the one that is `expected`; `DiskFailed`; and
-    MemoryError, after which the process should not be used again.
+    format (media type), file_type, tags. `pictures` (how many are embedded, and their bytes), `truncated` and
+    `error` (one sentence) only where they apply. Raises `AnotherFile` where the file is not, before or after,
+    the one that is `expected`; `DiskFailed`; and MemoryError, after which the process should not be used
+    again.
     """
     try:
         file = _open(path, follow_symlinks=follow_symlinks)
@@ -57,11 +59,9 @@ def read_metadata(
 
 
 def _open(path: bytes, *, follow_symlinks: bool) -> BinaryIO:
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    if not follow_symlinks:
-        flags |= os.O_NOFOLLOW
+    flags = READING if follow_symlinks else READING | NO_FOLLOW
     try:
-        descriptor = os.open(path, flags | _NO_ATIME)
+        descriptor = os.open(path, flags | NO_ATIME)
     except PermissionError:
         # Only the owner may leave the atime alone.
         descriptor = os.open(path, flags)
@@ -75,35 +75,51 @@ def _open(path: bytes, *, follow_symlinks: bool) -> BinaryIO:
 
 
 def _check(file: BinaryIO, expected: Identity | None) -> None:
-    now = os.fstat(file.fileno())
-    identity = (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_dev, now.st_ino)
-    if expected is not None and identity != expected:
+    if expected is not None and Identity.of(os.fstat(file.fileno())) != expected:
         raise AnotherFile
 
 
 def _read_open(path: bytes, file: BinaryIO) -> dict[str, Any] | None:
     medium = Medium()
-    certain: Kind | None = None
-    error: str | None = None
+    error = _fill(medium, path, file)
+    if medium.media_type is None and error is None:
+        if not wants_tags(path):
+            return None
+        error = "The content is no kind of media that is known here."
+    return _publishable(medium, "The file is empty." if _is_empty(file) else error)
+
+
+def _fill(medium: Medium, path: bytes, file: BinaryIO) -> str | None:
+    """Let a reader fill the medium; what was wrong with the file, as a sentence."""
+    certain = False
     try:
-        certain = sniff(file)
-        kind = certain or guess(file, extension(path))
-        if kind is not None:
-            medium.media_type = kind.media_type
-            extract(kind, file, medium)
+        reader, claim, certain = _choose(beginning_of(file, path))
+        if reader is not None:
+            medium.claim(claim)
+            file.seek(0)
+            reader.read(file, medium)
     except MemoryError:
         raise
     except Exception as exc:
         _raise_disk_failure(exc)
-        error = f"The content is damaged or no audio at all ({_class_name(exc)})."
-        if certain is None and not medium.sample_rate:
+        if medium.sample_rate:
+            return f"Part of the content is damaged ({_class_name(exc)})."
+        if not certain:
             # Nothing confirmed the guess.
-            medium.media_type = None
-    if medium.media_type is None and error is None:
-        if not wants_tags(path):
-            return None
-        error = "The content is no kind of audio that is known here."
-    return _publishable(medium, "The file is empty." if _is_empty(file) else error)
+            medium.claim(None)
+        return f"The content is damaged or no media at all ({_class_name(exc)})."
+    return None
+
+
+def _choose(beginning: Beginning) -> tuple[MetadataReader | None, Claim | None, bool]:
+    """Whose file it is, as what, and whether its content says so: what it says counts before any guess."""
+    for reader in _READERS:
+        if claim := reader.recognise(beginning):
+            return reader, claim, True
+    for reader in _READERS:
+        if claim := reader.guess(beginning):
+            return reader, claim, False
+    return None, None, False
 
 
 def _class_name(exc: Exception) -> str:
@@ -136,8 +152,11 @@ def _publishable(medium: Medium, error: str | None) -> dict[str, Any]:
         "sample_rate": clean.whole(medium.sample_rate),
         "channels": clean.whole(medium.channels),
         "format": medium.media_type,
+        "file_type": medium.file_type,
         "tags": tags,
     }
+    if medium.picture_sizes:
+        metadata["pictures"] = {"count": len(medium.picture_sizes), "bytes": sum(medium.picture_sizes)}
     if truncated:
         metadata["truncated"] = True
     if error is not None:

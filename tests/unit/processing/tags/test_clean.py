@@ -100,6 +100,21 @@ def test_a_value_that_is_too_long_is_cut_and_marked() -> None:
     assert truncated
 
 
+def test_values_that_are_too_much_together_are_cut_and_marked() -> None:
+    pairs = [(f"name{number}", "x" * clean.MAX_VALUE_LENGTH) for number in range(40)]
+    found, truncated = clean.tags(pairs)
+    assert sum(map(len, found.values())) == clean.MAX_TOTAL_LENGTH
+    assert truncated
+    assert list(found) == [name for name, _ in pairs[: len(found)]]
+
+
+@pytest.mark.parametrize(
+    ("raw", "flag"), [("1", "1"), ("True", "1"), ("no", "0"), ("FALSE", "0"), ("maybe", "maybe")]
+)
+def test_a_flag_is_one_or_nought_whatever_the_format_writes(raw: str, flag: str) -> None:
+    assert clean.tags([("compilation", raw), ("title", raw)]) == ({"compilation": flag, "title": raw}, False)
+
+
 @pytest.mark.parametrize("unknown", [None, 0, 0.0, -1, math.nan, math.inf, 1e300, "44100", 0.0001])
 def test_what_is_no_usable_number_is_unknown(unknown: object) -> None:
     assert clean.seconds(unknown) is None

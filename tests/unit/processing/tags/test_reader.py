@@ -5,8 +5,9 @@ import json
 import os
 import random
 import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 
 from file_watcher.processing.tags import reader
 from file_watcher.processing.tags.identity import Identity
+from file_watcher.processing.tags.medium import Beginning, Claim, Medium, MetadataReader
 from file_watcher.processing.tags.reader import AnotherFile, DiskFailed, read_metadata
 from tests.support.crafted_media import (
     bomb_mp3,
     chunk,
+    compressed_mp3,
     id3,
     info_list,
     mpeg_frames,
@@ -26,7 +29,20 @@ from tests.support.crafted_media import (
     wav,
 )
 
-KEYS = {"duration", "bitrate", "sample_rate", "channels", "format", "tags"}
+KEYS = {"duration", "bitrate", "sample_rate", "channels", "format", "file_type", "tags"}
+
+
+class Toy(MetadataReader):
+    """A reader whose every file is MPEG, and read by a function of the test's."""
+
+    def __init__(self, function: Callable[[Any, Any], None]) -> None:
+        self._function = function
+
+    def recognise(self, beginning: Beginning) -> Claim | None:
+        return Claim("audio/mpeg", "mp3")
+
+    def read(self, file: BinaryIO, medium: Medium) -> None:
+        self._function(file, medium)
 
 
 def read(folder: Path, content: bytes, name: str = "file.mp3") -> dict[str, Any]:
@@ -68,6 +84,7 @@ def test_an_mp3_file_is_read_with_its_tags(tmp_path: Path) -> None:
         text_frame("TSRC", "DEA123456789"),
         user_frame("MusicBrainz Album Id", "0a-1b"),
         user_frame("replaygain_track_gain", "-3 dB"),
+        user_frame("comment", "is not published"),
     )
     assert read(tmp_path, tag + mpeg_frames(100)) == {
         "duration": 2.606,
@@ -75,6 +92,7 @@ def test_an_mp3_file_is_read_with_its_tags(tmp_path: Path) -> None:
         "sample_rate": 44100,
         "channels": 2,
         "format": "audio/mpeg",
+        "file_type": "mp3",
         "tags": {
             "title": "Tür",
             "albumartist": "Band",
@@ -85,6 +103,7 @@ def test_an_mp3_file_is_read_with_its_tags(tmp_path: Path) -> None:
             "disc": "1",
             "isrc": "DEA123456789",
             "musicbrainz_albumid": "0a-1b",
+            "replaygain_track_gain": "-3 dB",
         },
     }
 
@@ -109,18 +128,47 @@ def test_an_id3v1_tag_at_the_end_is_read(tmp_path: Path) -> None:
     }
 
 
-def test_ape_tags_are_read_where_there_is_no_id3(tmp_path: Path) -> None:
-    item = struct.pack("<II", 12, 0) + b"Album Artist\x00" + b"One\x00Another!"[:12]
-    footer = b"APETAGEX" + struct.pack("<IIII", 2000, len(item) + 32, 1, 0) + bytes(8)
-    assert read(tmp_path, mpeg_frames() + item + footer)["tags"] == {"albumartist": "One"}
+def ape(**items: bytes) -> bytes:
+    """An APEv2 tag; two underscores in a name stand for a blank."""
+    listed = b"".join(
+        struct.pack("<II", len(value), 0) + name.replace("__", " ").encode() + b"\0" + value
+        for name, value in items.items()
+    )
+    return listed + b"APETAGEX" + struct.pack("<IIII", 2000, len(listed) + 32, len(items), 0) + bytes(8)
 
 
-def test_pictures_do_not_travel_and_do_not_hide_what_follows(tmp_path: Path) -> None:
+def id3v1(title: bytes, artist: bytes) -> bytes:
+    return b"TAG" + title.ljust(30, b"\0") + artist.ljust(30, b"\0") + bytes(64) + b"\xff"
+
+
+def test_the_first_of_several_values_in_an_ape_tag_counts(tmp_path: Path) -> None:
+    found = read(tmp_path, mpeg_frames() + ape(Album__Artist=b"One\0Another"))
+    assert found["tags"] == {"albumartist": "One"}
+
+
+def test_of_several_kinds_of_tags_the_richer_one_counts_and_the_others_add_to_it(tmp_path: Path) -> None:
+    loudness = ape(Title=b"From APE", replaygain_track_gain=b"-3 dB")
+    old = id3v1(b"From the old", b"Artist of the old")
+    both = read(tmp_path, id3(text_frame("TIT2", "From ID3")) + mpeg_frames() + loudness)
+    assert both["tags"] == {"title": "From ID3", "replaygain_track_gain": "-3 dB"}
+    behind = read(tmp_path, mpeg_frames() + loudness + old)
+    assert behind["tags"] == {"title": "From APE", "replaygain_track_gain": "-3 dB"}
+    alone = read(tmp_path, mpeg_frames() + old)
+    assert alone["tags"] == {"title": "From the old", "artist": "Artist of the old"}
+
+
+def test_pictures_do_not_travel_but_are_counted_and_do_not_hide_what_follows(tmp_path: Path) -> None:
     picture = b"APIC" + struct.pack(">IH", 100_000, 0) + b"\x00image/png\x00\x03\x00" + os.urandom(99_987)
     metadata = read(
-        tmp_path, id3(text_frame("TIT2", "Before"), picture, text_frame("TALB", "After")) + mpeg_frames()
+        tmp_path,
+        id3(text_frame("TIT2", "Before"), picture, picture, text_frame("TALB", "After")) + mpeg_frames(),
     )
     assert metadata["tags"] == {"title": "Before", "album": "After"}
+    assert metadata["pictures"] == {"count": 2, "bytes": 200_000}
+
+
+def test_a_file_without_pictures_says_nothing_of_them(tmp_path: Path) -> None:
+    assert "pictures" not in read(tmp_path, mpeg_frames())
 
 
 def test_a_flac_file_named_mp3_is_told_as_what_it_is(tmp_path: Path) -> None:
@@ -139,6 +187,7 @@ def test_a_wav_file_is_read_with_its_info_chunks_and_its_id3_chunk_first(tmp_pat
         "sample_rate": 8000,
         "channels": 1,
         "format": "audio/wav",
+        "file_type": "wav",
         "tags": {"title": "From ID3", "artist": "Artist"},
     }
 
@@ -153,7 +202,7 @@ def test_tags_of_a_file_without_sound_are_kept_beside_the_error(tmp_path: Path) 
     metadata = read(tmp_path, id3(text_frame("TIT2", "Title")) + bytes(100))
     assert metadata["tags"] == {"title": "Title"}
     assert metadata["format"] is None
-    assert "damaged or no audio" in metadata["error"]
+    assert "damaged or no media" in metadata["error"]
 
 
 def test_sound_behind_a_broken_tag_is_told_beside_the_error(tmp_path: Path) -> None:
@@ -163,11 +212,19 @@ def test_sound_behind_a_broken_tag_is_told_beside_the_error(tmp_path: Path) -> N
     assert "error" in metadata
 
 
+def test_what_is_known_before_a_damaged_place_is_told_beside_the_error(tmp_path: Path) -> None:
+    whole = flac(b"TITLE=First", picture=bytes(100))
+    cut = whole[: whole.index(b"TITLE")]
+    metadata = read(tmp_path, cut, "file.flac")
+    assert "Part of the content is damaged" in metadata["error"]
+    assert (metadata["format"], metadata["duration"], metadata["sample_rate"]) == ("audio/flac", 2.0, 44_100)
+
+
 @pytest.mark.parametrize(
     "name", ["file.mp3", "file.aac", "file.flac", "file.ogg", "file.m4a", "file.wma", "file.wav"]
 )
 def test_a_media_name_without_media_gives_an_error_and_no_values(tmp_path: Path, name: str) -> None:
-    for content, sentence in ((b"", "The file is empty."), (b"just text " * 100, "audio")):
+    for content, sentence in ((b"", "The file is empty."), (b"just text " * 100, "media")):
         metadata = read(tmp_path, content, name)
         assert sentence in metadata.pop("error")
         assert metadata == {**dict.fromkeys(KEYS), "tags": {}}
@@ -199,10 +256,10 @@ def test_a_file_that_changes_while_it_is_read_is_another(
     path = tmp_path / "file.mp3"
     path.write_bytes(mpeg_frames())
 
-    def change(*arguments: object) -> None:
+    def change(file: object, medium: object) -> None:
         path.write_bytes(b"changed")
 
-    monkeypatch.setattr(reader, "extract", change)
+    monkeypatch.setattr(reader, "_READERS", (Toy(change),))
     with pytest.raises(AnotherFile):
         read_metadata(bytes(path), identity_of(path))
 
@@ -233,7 +290,7 @@ def test_a_failing_disk_is_not_held_against_the_file(
     path = tmp_path / "file.mp3"
     path.write_bytes(mpeg_frames())
 
-    def fail(*arguments: object) -> None:
+    def fail(file: object, medium: object) -> None:
         try:
             raise OSError(errno.EIO, "Input/output error")
         except OSError as exc:
@@ -241,30 +298,41 @@ def test_a_failing_disk_is_not_held_against_the_file(
                 raise
             raise KeyError(exc) from None
 
-    monkeypatch.setattr(reader, "extract", fail)
+    monkeypatch.setattr(reader, "_READERS", (Toy(fail),))
     with pytest.raises(DiskFailed, match="Input/output error"):
         read_metadata(bytes(path))
 
 
 def test_a_seek_to_nowhere_is_the_files_own_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def seek_to_nowhere(kind: object, file: Any, medium: object) -> None:
+    def seek_to_nowhere(file: Any, medium: object) -> None:
         file.seek(-1)
 
-    monkeypatch.setattr(reader, "extract", seek_to_nowhere)
+    monkeypatch.setattr(reader, "_READERS", (Toy(seek_to_nowhere),))
     assert "error" in read(tmp_path, mpeg_frames())
 
 
 def test_running_out_of_memory_is_not_answered_as_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhaust(*arguments: object) -> None:
+    def exhaust(file: object, medium: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(reader, "extract", exhaust)
+    monkeypatch.setattr(reader, "_READERS", (Toy(exhaust),))
     path = tmp_path / "file.mp3"
     path.write_bytes(mpeg_frames())
     with pytest.raises(MemoryError):
         read_metadata(bytes(path))
+
+
+def test_a_compressed_frame_is_unpacked_unless_it_is_a_bomb_and_what_else_is_known_is_told(
+    tmp_path: Path,
+) -> None:
+    small = read(tmp_path, compressed_mp3(text_frame("TIT2", "Packed"), text_frame("TALB", "After")))
+    assert small["tags"] == {"title": "Packed", "album": "After"}
+    bomb = read(tmp_path, bomb_mp3(2, text_frame("TALB", "After")))
+    assert bomb["tags"] == {"album": "After"}
+    assert bomb["duration"] == small["duration"]
+    assert "error" not in bomb
 
 
 def test_a_compressed_frame_that_is_not_wanted_is_not_unpacked(
@@ -276,8 +344,9 @@ def test_a_compressed_frame_that_is_not_wanted_is_not_unpacked(
         unpacked.append(data)
         return b""
 
-    monkeypatch.setattr("mutagen.id3._frames.zlib.decompress", unpack)
+    monkeypatch.setattr("file_watcher.processing.tags.readers.id3._BoundedZlib.decompress", unpack)
     read(tmp_path, bomb_mp3(1).replace(b"TIT2", b"COMR", 1))
+    read(tmp_path, bomb_mp3(1).replace(b"TIT2", b"APIC", 1))
     assert unpacked == []
     read(tmp_path, bomb_mp3(1))
     assert len(unpacked) == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from file_watcher.processing.tags.mp4 import has_video, is_mono_aac
+from file_watcher.processing.tags.atoms import has_video, is_mono_aac
 
 
 def atom(name: bytes, *content: bytes) -> bytes:

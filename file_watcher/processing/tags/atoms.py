@@ -1,6 +1,6 @@
 """Tells two things about an MP4 file that mutagen does not: has it pictures, and is its AAC truly mono.
 
-Walks the atoms' headers only (ISO/IEC 14496-12, section 4.2). Damage reads as "no".
+Walks the headers of the atoms only (ISO/IEC 14496-12, section 4.2). Damage reads as "no".
 """
 
 from __future__ import annotations
