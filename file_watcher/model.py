@@ -11,14 +11,14 @@ import os
 import random
 import stat as stat_module
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Final, NamedTuple
 
 Metadata = Mapping[str, Any]
-"""What is known of a medium: duration (s), bitrate (bit/s), sample_rate (Hz), channels, format, tags, error."""
+"""What is known of a medium: duration (s), bitrate (bit/s), sample_rate (Hz), channels, format, file_type, tags,
+pictures (count, bytes), truncated, error."""
 
 
 _FARTHEST_NS: Final = (1 << 63) - 1
@@ -40,9 +40,11 @@ class FileStat(NamedTuple):
 
     @classmethod
     def of(cls, result: os.stat_result) -> FileStat:
-        """Take what identifies the file out of what os.stat returned."""
-        mtime_ns, ctime_ns = _storable(result.st_mtime_ns), _storable(result.st_ctime_ns)
-        return cls(result.st_size, mtime_ns, ctime_ns, result.st_dev, result.st_ino)
+        """Take what identifies the file out of what os.stat returned. Scans do so for every file: calls are spared."""
+        mtime_ns, ctime_ns = result.st_mtime_ns, result.st_ctime_ns
+        if not (-_FARTHEST_NS <= mtime_ns <= _FARTHEST_NS and -_FARTHEST_NS <= ctime_ns <= _FARTHEST_NS):
+            mtime_ns, ctime_ns = _storable(mtime_ns), _storable(ctime_ns)
+        return tuple.__new__(cls, (result.st_size, mtime_ns, ctime_ns, result.st_dev, result.st_ino))
 
     def same_file(self, other: FileStat) -> bool:
         """Whether both are the same inode of the same device (it may have been reused in between)."""
@@ -144,6 +146,10 @@ class Observation:
     """Monotonic seconds of the first hint."""
     changed_ns: int = 0
     """Wall clock of the first hint, for the latency metric and the event's timestamp."""
+    idle: bool | None = None
+    """Whether nothing was written for `idle_timeout`; None where `file.idle` is not wanted."""
+    attributes: str | None = None
+    """Mode and owner as `attributes_of` says them; None where nobody asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +172,10 @@ class FileRecord:
     racy: bool = False
     row_id: int | None = None
     """Primary key in the catalog; None until stored."""
+    awaits_idle: bool = False
+    """Its content was told, and is still to be told as `file.idle` once nothing is written any more."""
+    attributes: str | None = None
+    """Mode and owner that were told last; None where they never were known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +251,8 @@ def uuid7(now_ns: int | None = None) -> str:
     value = (milliseconds & (1 << 48) - 1) << 80 | _random.getrandbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def display(path: bytes) -> str:
@@ -254,11 +265,18 @@ def is_regular(result: os.stat_result) -> bool:
     return stat_module.S_ISREG(result.st_mode)
 
 
+def attributes_of(result: os.stat_result) -> str:
+    """Mode and owner as text that is only ever compared, e.g. `644 1000 100`: mode (octal), user, group."""
+    return f"{stat_module.S_IMODE(result.st_mode):o} {result.st_uid} {result.st_gid}"
+
+
 class HintKind(StrEnum):
     """What a hint says happened; counted, never trusted."""
 
     CREATED = "created"
     CLOSED = "closed"
+    ATTRIBUTES = "attributes"
+    WRITTEN = "written"
     DELETED = "deleted"
     MOVED = "moved"
     SCANNED = "scanned"
@@ -278,8 +296,9 @@ class Hint:
 class CatalogEntry(NamedTuple):
     """The little of a row that a scan compares with the disk.
 
-    `trusted` is False where the stat alone proves nothing (racy, growing or without hashes), `hashed`
-    where not even hashes are known (growing or unreadable).
+    `trusted` is False where the stat alone proves nothing (racy, growing or without hashes) or something is
+    still to be told of the file (that it is idle), `hashed` where not even hashes are known (growing or
+    unreadable).
     """
 
     path: bytes
@@ -319,3 +338,5 @@ class Ticket:
     last_stat: FileStat | None
     still_since: float
     told_growing: float | None
+    is_first: bool = False
+    """It matches a priority pattern: its turn comes before that of others."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 
 from file_watcher.catalog.store import CatalogStore
-from file_watcher.model import UNKNOWN, FileRecord, FileStat, Library, Sight
+from file_watcher.model import UNKNOWN, FileRecord, FileStat, Library, Sight, attributes_of
 from file_watcher.processing.examine import MetadataFuture
 from file_watcher.processing.fingerprint import Fingerprinter, Reading
 from file_watcher.processing.lease import WriterProbe
@@ -86,7 +86,7 @@ class DecidersEye:
 
 
 class WorkersSenses:
-    """What the examiner asks of disk, catalog and tag reader."""
+    """What the examiner asks of disk, catalog and tag reader (None: nobody wants tags)."""
 
     def __init__(
         self,
@@ -94,11 +94,13 @@ class WorkersSenses:
         store: CatalogStore,
         probe: WriterProbe,
         fingerprinter: Fingerprinter,
-        tags: TagReader,
+        tags: TagReader | None,
         telemetry: Telemetry,
         *,
         follow_symlinks: bool,
+        wants_attributes: bool = False,
     ) -> None:
+        self._wants_attributes = wants_attributes
         self._eye = eye
         self._store = store
         self._probe = probe
@@ -115,13 +117,22 @@ class WorkersSenses:
         """Rows at the path or with the inode."""
         return self._store.find(path, inode)
 
-    def is_open_for_writing(self, path: bytes) -> bool | None:
+    def is_open_for_writing(self, path: bytes, device: int) -> bool | None:
         """Whether anybody can write to it now; None where that cannot be known."""
-        return self._probe.is_open_for_writing(path, follow_symlinks=self._follow_symlinks)
+        return self._probe.is_open_for_writing(path, follow_symlinks=self._follow_symlinks, device=device)
 
     def inode_with_other_names(self, path: bytes) -> int:
         """The inode of a file with more names than this one, else 0."""
         return inode_with_other_names(path)
+
+    def attributes(self, path: bytes) -> str | None:
+        """Mode and owner now; None where nobody wants to know, or the file cannot be looked at."""
+        if not self._wants_attributes:
+            return None
+        try:
+            return attributes_of(os.stat(path, follow_symlinks=self._follow_symlinks))
+        except OSError:  # gone or out of reach since it was looked at; the decider's own look tells which
+            return None
 
     def read(self, path: bytes) -> Reading:
         """Read and hash the file."""
@@ -131,4 +142,6 @@ class WorkersSenses:
 
     def read_tags(self, path: bytes, stat: FileStat) -> MetadataFuture | None:
         """Begin to read the medium's tags; None where the name is no medium's."""
-        return self._tags.submit(path, stat) if wants_tags(path) else None
+        if self._tags is None or not wants_tags(path):
+            return None
+        return self._tags.submit(path, stat)

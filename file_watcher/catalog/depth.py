@@ -21,9 +21,15 @@ Depth = tuple[int, int | None]
 class DepthWatch:
     """Remembers the last answer for a while. A question that raises is not remembered."""
 
-    def __init__(self, ask: Callable[[], Depth], clock: Callable[[], float] = time.monotonic) -> None:
-        """`ask()` counts; `clock()` tells monotonic seconds."""
+    def __init__(
+        self,
+        ask: Callable[[], Depth],
+        clock: Callable[[], float] = time.monotonic,
+        longest: float = float("inf"),
+    ) -> None:
+        """`ask()` counts; `clock()` tells monotonic seconds. No answer is good for more than `longest` seconds."""
         self._ask = ask
+        self._longest = longest
         self._clock = clock
         self._lock = threading.Lock()
         self._answer: Depth | None = None
@@ -38,7 +44,8 @@ class DepthWatch:
         answer = self._ask()
         ended = self._clock()
         with self._lock:
-            self._answer, self._good_until = answer, ended + _SHARE * (ended - began)
+            self._answer = answer
+            self._good_until = ended + min(_SHARE * (ended - began), self._longest)
         return answer
 
     def count(self) -> int:

@@ -32,6 +32,7 @@ _SQLITE_PRAGMAS: Final = (
     "PRAGMA synchronous=FULL",  # a commit that was reported survives a power cut
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-500",  # kB for each connection; the system caches the file besides
     "PRAGMA journal_size_limit=67108864",
 )
 

@@ -7,10 +7,8 @@ touching it. On PostgreSQL it is an advisory lock of a session that stays open.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import struct
 import threading
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -20,11 +18,9 @@ from sqlalchemy import Connection
 
 from file_watcher.catalog.database import CircuitOpen, Database
 from file_watcher.errors import CatalogBusy, CatalogError, CatalogUnavailable
+from file_watcher.system import READING, lock, lock_holder
 
 log = structlog.get_logger(__name__)
-
-_FLOCK: Final = "hhqqi4x"
-"""struct flock of 64-bit Linux: type, whence, start, length, pid (fcntl(2))."""
 
 _held: Final[dict[Path, int]] = {}
 """The locks of this process. Merely closing another descriptor of such a file would drop the lock, so
@@ -62,16 +58,16 @@ class OwnerLock:
                 raise CatalogBusy(_busy(str(self._catalog), os.getpid()))
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                descriptor = os.open(self._path, READING | os.O_RDWR | os.O_CREAT, 0o644)
             except OSError as exc:
                 raise CatalogError(
                     f"The lock file {self._path} cannot be made: {exc.strerror}. "
                     "Allow writing to its folder or set DATABASE_URL."
                 ) from exc
             try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(descriptor)
             except OSError as exc:
-                holder = _holder(descriptor)
+                holder = lock_holder(descriptor)
                 os.close(descriptor)
                 raise CatalogBusy(_busy(str(self._catalog), holder)) from exc
             _held[self._path] = descriptor
@@ -206,13 +202,13 @@ def is_owned(path: Path) -> int | None:
         if lock_file in _held:
             return os.getpid()
         try:
-            descriptor = os.open(lock_file, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(lock_file, READING)
         except FileNotFoundError:
             return None
         except OSError as exc:
             raise CatalogUnavailable(f"The lock file {lock_file} cannot be read: {exc.strerror}.") from exc
         try:
-            return _holder(descriptor)
+            return lock_holder(descriptor)
         finally:
             os.close(descriptor)
 
@@ -230,13 +226,6 @@ def _identity(catalog: Path) -> tuple[int, int] | None:
     except OSError as exc:
         raise CatalogUnavailable(f"The catalog {catalog} cannot be looked at: {exc.strerror}.") from exc
     return found.st_dev, found.st_ino
-
-
-def _holder(descriptor: int) -> int | None:
-    """Who holds a lock that keeps us from reading, i.e. the writer."""
-    asked = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
-    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-    return None if kind == fcntl.F_UNLCK else max(pid, 0)
 
 
 def _busy(catalog: str, pid: int | None) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from file_watcher.catalog.database import Database
-from file_watcher.catalog.rows import ENTRY_COLUMNS, RECORD_COLUMNS
+from file_watcher.catalog.rows import ENTRY_COLUMNS, LEARNING_COLUMNS, RECORD_COLUMNS
 
 _MOST_ALIKE: Final = 64
 """Files of equal content that are considered as the origin of a moved file."""
@@ -34,12 +34,16 @@ class FileQuestions:
     count: str
 
 
-def questions_for(database: Database, library_ids: Sequence[int]) -> FileQuestions:
-    """The questions about the files of these libraries."""
+def questions_for(
+    database: Database, library_ids: Sequence[int], *, learns_attributes: bool = False
+) -> FileQuestions:
+    """The questions about the files of these libraries; with `learns_attributes` a scan's entry is doubtful
+    where mode and owner are not known."""
     # The sum keeps planners from walking an index by library, which holds for nearly all rows.
     ours = f"library_id + 0 IN ({', '.join(map(str, library_ids)) or 'NULL'})"
     records = f"SELECT {RECORD_COLUMNS} FROM fw_files WHERE {ours} AND "  # noqa: S608 - constants and numbers
-    entries = f"SELECT {ENTRY_COLUMNS} FROM fw_files WHERE {ours} AND "  # noqa: S608 - constants and numbers
+    columns = LEARNING_COLUMNS if learns_attributes else ENTRY_COLUMNS
+    entries = f"SELECT {columns} FROM fw_files WHERE {ours} AND "  # noqa: S608 - constants and numbers
     page = "path > ? AND path < ? ORDER BY path LIMIT ?"
     many = _sqlite_questions if database.is_sqlite else _postgresql_questions
     by_paths, by_inodes, by_contents, folders_among = many(records, ours)

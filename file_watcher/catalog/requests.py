@@ -65,6 +65,9 @@ class Requests:
     def __init__(self, database: Database, instance_id: str | None = None) -> None:
         self._database = database
         self._instance_id = instance_id
+        mine = "" if instance_id is None else " AND (instance_id IS NULL OR instance_id = ?)"
+        self._any_new = database.driver_sql(f"SELECT 1 FROM fw_requests WHERE state = ?{mine} LIMIT 1")  # noqa: S608 - constants
+        self._about_mine = ("new",) if instance_id is None else ("new", instance_id)
         self._perhaps_taken: set[int] = set()
         """Taken in commits whose outcome was never heard: nobody works on them yet."""
 
@@ -90,11 +93,12 @@ class Requests:
 
         Called by one thread. What a call took that then raised CatalogUnavailable is taken by the next one.
         """
+        with self._database.briefly():
+            # In the driver's words: it is asked ten times a second, and was two thirds of what idling costs.
+            if not self._perhaps_taken and not self._database.ask(self._any_new, self._about_mine):
+                return []
         lost = (requests.c.state == "running") & requests.c.id.in_(self._perhaps_taken)
         new = ((requests.c.state == "new") & self._mine()) | lost
-        with self._database.briefly(), self._database.reading() as connection:
-            if connection.execute(select(requests.c.id).where(new).limit(1)).first() is None:
-                return []
         rows: Sequence[Row[Any]] = ()
         try:
             with self._database.writing() as connection:

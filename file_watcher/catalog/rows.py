@@ -6,21 +6,25 @@ Owns no thread; `RootDevices` may be read by any thread while one sets it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from file_watcher.model import CatalogEntry, FileRecord, FileStat, Fingerprint, display
 
 RECORD_COLUMNS: Final = (
     "id, path, library_id, file_id, version, size, mtime_ns, ctime_ns, device, inode, "
-    "sha256, xxh128, metadata, growing, racy"
+    "sha256, xxh128, metadata, growing, racy, awaits_idle, attributes"
 )
 """What `record_of` reads, in its order."""
 
 ENTRY_COLUMNS: Final = (
-    "path, library_id, size, mtime_ns, ctime_ns, device, inode, (sha256 IS NOT NULL AND NOT growing), racy"
+    "path, library_id, size, mtime_ns, ctime_ns, device, inode, (sha256 IS NOT NULL AND NOT growing), "
+    "(racy OR awaits_idle)"
 )
-"""What `entries_of` reads, in its order."""
+"""What `entries_of` reads, in its order: the last one is whether the stat does not suffice."""
+
+LEARNING_COLUMNS: Final = ENTRY_COLUMNS.replace("awaits_idle)", "awaits_idle OR attributes IS NULL)")
+"""The same where mode and owner are to be told of: those that are not known yet want a look."""
 
 STORED_COLUMNS: Final = (
     "library_id",
@@ -39,6 +43,8 @@ STORED_COLUMNS: Final = (
     "growing",
     "racy",
     "updated_ns",
+    "awaits_idle",
+    "attributes",
 )
 """What `values_of` gives, in its order."""
 
@@ -68,6 +74,11 @@ class RootDevices:
 
     def __init__(self) -> None:
         self._device_of_root: dict[int, int] = {}
+
+    @property
+    def of_roots(self) -> Mapping[int, int]:
+        """The device of each library's root, by the library's number."""
+        return self._device_of_root
 
     def set(self, library_id: int, device: int) -> None:
         """Say which device the root of the library has now."""
@@ -100,6 +111,8 @@ def record_of(row: Sequence[Any], devices: RootDevices) -> FileRecord:
         metadata,
         growing,
         racy,
+        awaits_idle,
+        attributes,
     ) = row
     return FileRecord(
         path,
@@ -112,26 +125,36 @@ def record_of(row: Sequence[Any], devices: RootDevices) -> FileRecord:
         bool(growing),
         bool(racy),
         row_id,
+        bool(awaits_idle),
+        attributes,
     )
 
 
 def entries_of(rows: Iterable[Sequence[Any]], devices: RootDevices) -> list[CatalogEntry]:
     """Build a scan's entries from rows of `ENTRY_COLUMNS`. Every scan does so for every file: calls are spared."""
-    device_of = devices.device
+    new, device_of, roots = tuple.__new__, devices.device, devices.of_roots
     return [
-        CatalogEntry(
-            path,
-            FileStat(
-                size,
-                mtime_ns,
-                ctime_ns,
-                device_of(library_id, token),
-                inode if inode >= 0 else inode + _WRAP,
+        new(
+            CatalogEntry,
+            (
+                path,
+                new(
+                    FileStat,
+                    (
+                        size,
+                        mtime_ns,
+                        ctime_ns,
+                        device_of(library_id, token)
+                        if token or library_id not in roots
+                        else roots[library_id],
+                        inode if inode >= 0 else inode + _WRAP,
+                    ),
+                ),
+                bool(hashed and not doubtful),
+                bool(hashed),
             ),
-            bool(hashed and not racy),
-            bool(hashed),
         )
-        for path, library_id, size, mtime_ns, ctime_ns, token, inode, hashed, racy in rows
+        for path, library_id, size, mtime_ns, ctime_ns, token, inode, hashed, doubtful in rows
     ]
 
 
@@ -160,4 +183,6 @@ def values_of(record: FileRecord, devices: RootDevices, now_ns: int) -> tuple[An
         record.growing,
         record.racy,
         now_ns,
+        record.awaits_idle,
+        record.attributes,
     )

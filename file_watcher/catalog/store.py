@@ -53,9 +53,17 @@ class CatalogStore:
         self._ask: FileQuestions = questions_for(database, ())
         self._outcome_unknown = False
 
-    def own(self, libraries: Iterable[Library]) -> None:
-        """Restrict everything that is read to these libraries."""
-        self._ask = questions_for(self._database, sorted({library.id for library in libraries}))
+    def own(self, libraries: Iterable[Library], *, learns_attributes: bool = False) -> None:
+        """Restrict everything that is read to these libraries.
+
+        `learns_attributes`: entries of files whose mode and owner are not known are not trusted, so that a
+        scan has them looked at.
+        """
+        self._ask = questions_for(
+            self._database,
+            sorted({library.id for library in libraries}),
+            learns_attributes=learns_attributes,
+        )
 
     def set_root_device(self, library_id: int, device: int) -> None:
         """Say which st_dev the library's root has now; to be called before its records are read.

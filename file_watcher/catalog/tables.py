@@ -81,6 +81,8 @@ files = Table(
     Column("growing", Boolean, nullable=False),
     Column("racy", Boolean, nullable=False),
     Column("updated_ns", BigInteger, nullable=False),
+    Column("awaits_idle", Boolean, nullable=False, server_default=false()),
+    Column("attributes", String(64)),
     # The path comes first: files are looked up by path, without saying the library.
     Index("ux_fw_files_path", "path", "library_id", unique=True),
     Index("ix_fw_files_inode", "inode"),

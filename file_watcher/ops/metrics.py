@@ -44,8 +44,6 @@ class Metrics(Telemetry):
     """
 
     def __init__(self) -> None:
-        # Doubles every series otherwise, for a start time that process_start_time_seconds tells.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=False)
         self._gauges = ScrapedGauges()
         self._count_pipeline()
@@ -55,6 +53,9 @@ class Metrics(Telemetry):
 
     def app(self) -> WSGIApplication:
         """The WSGI application that answers a scrape."""
+        # Doubles every series otherwise, for a start time that process_start_time_seconds tells. It holds for
+        # the whole process, so a program that only has a watcher inside itself keeps what it had.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         application: WSGIApplication = make_wsgi_app(self.registry)
         return application
 

@@ -61,9 +61,10 @@ def escape_in_json(document: str) -> str:
     r"""A JSON document whose strings hold no such character either, but its `\uXXXX`.
 
     json.dumps escapes C0 alone when it keeps other alphabets readable (`ensure_ascii=False`). What is
-    replaced here occurs only inside strings, so the document stays the same document.
+    replaced here occurs only inside strings, so the document stays the same document. Line feeds, which
+    stand only between the lines of one that is indented, stay.
     """
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+    return _UNSAFE.sub(_json_escape, document)
 
 
 def scrub(text: str) -> str:
@@ -135,6 +136,10 @@ def _shortened(text: str) -> str:
         return text
     half = MAX_TEXT_CHARACTERS // 2
     return f"{text[:half]} … {len(text) - 2 * half} characters left out … {text[-half:]}"
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    return "\n" if match[0] == "\n" else f"\\u{ord(match[0]):04x}"
 
 
 def _terminal_escape(match: re.Match[str]) -> str:

@@ -25,7 +25,7 @@ from tenacity import (
 
 from file_watcher.errors import CatalogOccupied, CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
-from file_watcher.model import Health, Library, Observation, Source, Ticket
+from file_watcher.model import FileStat, Health, Library, Observation, Source, Ticket
 from file_watcher.processing.decider import Decider, Outcome
 from file_watcher.processing.examine import Examination
 from file_watcher.pulse import Progress, Pulse
@@ -35,6 +35,13 @@ log = structlog.get_logger(__name__)
 
 _SURE_AFTER: Final = 0.1
 """Seconds until carried or racy hashes are read once more, at least: beyond the kernel's timestamp tick."""
+_IDLE_SECONDS: Final = 5.0
+"""How long one wait lasts while nothing is held; whatever comes, and a stop, ends it."""
+_GATHER_SECONDS: Final = 0.03
+"""How long examinations are gathered while many come: a commit of 64 files costs twice as much as one of 10."""
+_GATHER_STEP_SECONDS: Final = 0.01
+_BUSY_SECONDS: Final = 0.02
+"""Many come when, so shortly after several were decided together, the next one comes. One alone is decided at once."""
 _PATIENCE: Final = 5.0
 """One decision may cover a folder with a million files, and is one step."""
 
@@ -57,8 +64,15 @@ class DecidingConfig:
 class Feedback(Protocol):
     """The scheduler, as the deciding stage needs it."""
 
-    def done(self, ticket: Ticket, *, look_again_after: float | None = None, growing: bool = False) -> None:
-        """The ticket's path was decided."""
+    def done(
+        self,
+        ticket: Ticket,
+        *,
+        look_again_after: float | None = None,
+        growing: bool = False,
+        stat: FileStat | None = None,
+    ) -> None:
+        """The ticket's path was decided by a look that saw `stat`."""
 
     def look_at(
         self,
@@ -102,6 +116,7 @@ class DecidingStage:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._oldest_held: float | None = None
+        self._busy_until = float("-inf")
         self._decided = threading.Condition()
         self._outage: str | None = None
         self._pulse = Pulse("fw-decide", _PATIENCE)
@@ -163,13 +178,21 @@ class DecidingStage:
             if batch or self._is_due():
                 self._pulse.at(f"decides on {len(batch)} files")
                 self._decide(batch)
+                if len(batch) > 1:
+                    self._busy_until = time.monotonic() + _BUSY_SECONDS
             self._pulse.rest()
 
     def _gather(self) -> list[tuple[Ticket, Examination]]:
-        """What has come; waits for the first one until something held may be due."""
+        """What has come; waits for the first one until something held may be due.
+
+        While they come one after the other some are gathered first: whatever is asked of disk and
+        database is asked once for them all.
+        """
         taken: list[tuple[Ticket, Examination] | None] = []
         try:
             taken.append(self._inbox.get(timeout=self._patience()))
+            if time.monotonic() < self._busy_until:
+                self._wait_for_more()
             while len(taken) < self._config.batch_size:
                 taken.append(self._inbox.get_nowait())
         except queue.Empty:
@@ -178,12 +201,23 @@ class DecidingStage:
             self._room.notify_all()
         return [each for each in taken if each is not None]
 
+    def _wait_for_more(self) -> None:
+        """Until there is a whole batch, no more come, or `_GATHER_SECONDS` have passed. Nobody wakes us: that
+        would cost as much for each file as deciding about it."""
+        end, before = time.monotonic() + _GATHER_SECONDS, -1
+        while (
+            before < (count := self._inbox.qsize()) < self._config.batch_size - 1 and time.monotonic() < end
+        ):
+            before = count
+            if self._stop.wait(_GATHER_STEP_SECONDS):
+                return
+
     def _patience(self) -> float:
         deadline = self._decider.next_deadline()
         if self._stop.is_set():
             return 0.0
         # A held observation that is late waits for others; it is asked again, but not in a busy loop.
-        return 0.2 if deadline is None else min(0.2, max(0.02, deadline - time.monotonic()))
+        return _IDLE_SECONDS if deadline is None else min(0.2, max(0.02, deadline - time.monotonic()))
 
     def _is_due(self) -> bool:
         deadline = self._decider.next_deadline()
@@ -245,7 +279,10 @@ class DecidingStage:
         growing = {event.path for event in decision.events if event.growing}
         for ticket, examination in batch:
             self._feedback.done(
-                ticket, look_again_after=examination.keep_watching_after, growing=ticket.path in growing
+                ticket,
+                look_again_after=examination.keep_watching_after,
+                growing=ticket.path in growing,
+                stat=examination.stat,
             )
         self._make_sure(outcome)
         for ticket, examination in batch:

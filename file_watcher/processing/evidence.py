@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from file_watcher.model import Evidence, FileRecord, FileStat, Observation
 
@@ -65,12 +65,31 @@ def may_stay_unread(row: FileRecord, stat: FileStat, moved_from: frozenset[bytes
     )
 
 
-def folders_above(path: bytes) -> Iterator[bytes]:
+def only_attributes_changed(row: FileRecord, stat: FileStat, attributes: str | None) -> bool:
+    """Whether a change of mode or owner explains why the ctime is not the one of the row, with all else equal.
+
+    Both must be known. A write that set the mtime back could hide behind it: good only where every write is
+    heard of.
+    """
+    is_trusted = row.fingerprint is not None and not row.growing and not row.racy
+    is_same = row.stat.same_file(stat) and row.stat.same_bytes_likely(stat)
+    is_explained = attributes is not None and row.attributes is not None and attributes != row.attributes
+    return is_trusted and is_same and is_explained
+
+
+def folders_above(path: bytes) -> tuple[bytes, ...]:
     """Every folder above the path, nearest first, without the filesystem's root."""
-    end = path.rfind(b"/")
-    while end > 0:
-        yield path[:end]
-        end = path.rfind(b"/", 0, end)
+    return _with_folders_above(path[: path.rfind(b"/")])
+
+
+@lru_cache(maxsize=4096)
+def _with_folders_above(folder: bytes) -> tuple[bytes, ...]:
+    """Asked several times for each file, and the files of a batch mostly lie in few folders."""
+    chain = []
+    while folder:
+        chain.append(folder)
+        folder = folder[: folder.rfind(b"/")]
+    return tuple(chain)
 
 
 def folder_of(path: bytes) -> bytes:

@@ -7,9 +7,10 @@ row only saves the reading of what it proves (rule 5).
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from file_watcher.model import (
@@ -23,14 +24,16 @@ from file_watcher.model import (
     Source,
     Ticket,
 )
-from file_watcher.processing.evidence import may_stay_unread
+from file_watcher.processing.evidence import may_stay_unread, only_attributes_changed
 from file_watcher.processing.fingerprint import (
     ChangedWhileReading,
+    Crowded,
     NotRegular,
     Reading,
     Unreadable,
     Vanished,
 )
+from file_watcher.processing.idle import Look, StreamConfig, Turn, idle_for, next_look, turn, until_told
 from file_watcher.processing.settle import SettleConfig, Verdict, told_at, verdict
 
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
@@ -47,11 +50,14 @@ class Surroundings(Protocol):
     def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
         """Rows at the path or with the inode. Raises CatalogUnavailable."""
 
-    def is_open_for_writing(self, path: bytes) -> bool | None:
-        """Whether anybody can write to it now; None where that cannot be known."""
+    def is_open_for_writing(self, path: bytes, device: int) -> bool | None:
+        """Whether anybody can write to the file that was seen there on that device; None where that cannot be known."""
 
     def inode_with_other_names(self, path: bytes) -> int:
         """The inode of what is at the path if it has other names, else 0."""
+
+    def attributes(self, path: bytes) -> str | None:
+        """Mode and owner now (`model.attributes_of`); None where nobody wants to know, or the file is gone."""
 
     def read(self, path: bytes) -> Reading:
         """Read and hash the file. Raises the errors of `processing.fingerprint`."""
@@ -64,6 +70,7 @@ class Surroundings(Protocol):
 class Examination:
     """One path examined: either an `observation`, or (None) the wish to look again after `again_after` seconds.
 
+    With `rests` it waits for that in the background, since nothing is owed to it until then.
     `keep_watching_after` asks for another look in the background once the observation is decided, since
     the file is still open. `other_links` are rows of the same inode that the same write changed.
     `read_again` asks for another reading in the background, since the tags could not be had for a reason that
@@ -77,14 +84,24 @@ class Examination:
     other_links: tuple[bytes, ...] = ()
     tags: MetadataFuture | None = None
     read_again: bool = False
+    rests: bool = False
 
 
 class Examiner:
     """Examines paths, one call a path; safe to call from several threads."""
 
-    def __init__(self, config: SettleConfig, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        config: SettleConfig,
+        surroundings: Surroundings,
+        stream: StreamConfig | None = None,
+        wall_clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`stream`: how files settle that are written for minutes, None where `file.idle` is not wanted."""
         self._config = config
         self._at = surroundings
+        self._stream = stream
+        self._wall_clock = wall_clock
 
     def examine(self, ticket: Ticket, now: float) -> Examination:
         """Look at the ticket's path, and read the file where needed and settled.
@@ -95,21 +112,80 @@ class Examiner:
         if not isinstance(sight, FileStat):
             rows = self._at.find(ticket.path, 0)
             links = self._links(ticket, None, rows) + self._wanted_names(ticket)
-            return Examination(_observation(ticket, sight), other_links=links)
+            return Examination(self._observation(ticket, sight), other_links=links)
         rows = self._at.find(ticket.path, sight.inode)
         links = self._links(ticket, sight, rows)
         if not ticket.must_hash and not self._must_read(ticket, sight, rows):
-            keep = self._keep_watching(ticket)
-            return Examination(_observation(ticket, sight), None, 0.0, keep, links)
-        is_open = self._at.is_open_for_writing(ticket.path)
+            return self._leave_unread(ticket, sight, rows, links, now)
+        is_open = self._at.is_open_for_writing(ticket.path, sight.device)
+        if self._stream is not None:
+            look = self._look(ticket, sight, rows, is_open, now)
+            return self._examine_stream(self._stream, look, links)
         judged = verdict(self._config, ticket, sight, is_open, now)
         if judged is Verdict.WAIT:
             return Examination(None, sight, self._config.quiet)
         if judged is Verdict.GROWING:
-            growing = _observation(ticket, sight, growing=True)
-            return Examination(growing, sight, keep_watching_after=self._config.quiet, other_links=links)
+            return self._growing(ticket, sight, links, self._config.quiet)
         keep = self._config.max_wait if judged is Verdict.READY_BUT_OPEN else None
-        return self._read(ticket, sight, links, keep, now)
+
+        def if_it_changes() -> Examination:
+            if now - told_at(ticket) < self._config.max_wait:
+                return Examination(None, None, self._config.quiet)
+            return self._growing(ticket, sight, links, self._config.quiet)
+
+        return self._read(ticket, sight, links, keep, if_it_changes)
+
+    # -- streams -------------------------------------------------------------------------------------
+
+    def _look(
+        self, ticket: Ticket, sight: FileStat, rows: Sequence[FileRecord], is_open: bool | None, now: float
+    ) -> Look:
+        known = [row for row in rows if row.path == ticket.path]
+        known += [row for row in rows if row.path in ticket.moved_from and row.stat.same_file(sight)]
+        return Look(ticket, sight, known[0] if known else None, is_open, now, self._wall_clock())
+
+    def _examine_stream(self, config: StreamConfig, look: Look, links: tuple[bytes, ...]) -> Examination:
+        judged, later = turn(config, look), next_look(config, look)
+        if judged is Turn.WAIT:
+            return Examination(None, look.stat, config.quiet)
+
+        def grows(*, is_told: bool) -> Examination:
+            if is_told:
+                return self._growing(look.ticket, look.stat, links, later)
+            return Examination(None, look.stat, later, rests=True)
+
+        if judged is not Turn.READ:
+            return grows(is_told=judged is Turn.TELL_GROWTH)
+        is_news = look.known is None or bool(look.ticket.moved_from) or until_told(config, look) <= 0
+        left = config.idle - idle_for(look)
+        keep = max(config.quiet, left) if left > 0 else config.max_wait if look.is_open else None
+        read = self._read(look.ticket, look.stat, links, keep, lambda: grows(is_told=is_news))
+        if read.observation is None or read.stat is None or read.observation.fingerprint is None:
+            return read
+        if not read.stat.same_bytes_likely(look.stat):  # written to since the look
+            return replace(read, keep_watching_after=config.idle)
+        return replace(read, observation=replace(read.observation, idle=left <= 0))
+
+    def _leave_unread(
+        self,
+        ticket: Ticket,
+        sight: FileStat,
+        rows: Sequence[FileRecord],
+        links: tuple[bytes, ...],
+        now: float,
+    ) -> Examination:
+        """A row proves its content; in a stream library there may be left to tell that it is idle."""
+        keep, observation = self._keep_watching(ticket, sight), self._observation(ticket, sight)
+        if self._stream is not None and any(row.awaits_idle for row in rows):
+            is_open = self._at.is_open_for_writing(ticket.path, sight.device)
+            left = self._stream.idle - idle_for(self._look(ticket, sight, rows, is_open, now))
+            observation = replace(observation, idle=left <= 0)
+            if left > 0:
+                left = max(self._stream.quiet, left)
+                keep = left if keep is None else min(keep, left)
+        return Examination(observation, sight, 0.0, keep, links)
+
+    # -- rows and names ------------------------------------------------------------------------------
 
     def _links(self, ticket: Ticket, sight: FileStat | None, rows: Sequence[FileRecord]) -> tuple[bytes, ...]:
         """Other names of the file that is here, and of the one that was: a write under this name hints at none
@@ -135,11 +211,20 @@ class Examiner:
         """A write that was closed always counts as a change; otherwise a row may prove the content."""
         if ticket.closed:
             return True
-        return not any(may_stay_unread(row, sight, ticket.moved_from, ticket.path) for row in rows)
+        if any(may_stay_unread(row, sight, ticket.moved_from, ticket.path) for row in rows):
+            return False
+        return not self._is_explained(ticket, sight, rows)
 
-    def _keep_watching(self, ticket: Ticket) -> float | None:
+    def _is_explained(self, ticket: Ticket, sight: FileStat, rows: Sequence[FileRecord]) -> bool:
+        """Whether the kernel's hint means a change of mode or owner: of a write it would have told the close."""
+        own = next((row for row in rows if row.path == ticket.path and row.attributes is not None), None)
+        if own is None or ticket.source is not Source.KERNEL:
+            return False
+        return only_attributes_changed(own, sight, self._at.attributes(ticket.path))
+
+    def _keep_watching(self, ticket: Ticket, sight: FileStat) -> float | None:
         """What is looked at without a hint may be known to be open: its next growth raises no hint either."""
-        is_open = ticket.source is Source.RECHECK and self._at.is_open_for_writing(ticket.path)
+        is_open = ticket.source is Source.RECHECK and self._at.is_open_for_writing(ticket.path, sight.device)
         return self._config.max_wait if is_open else None
 
     def _read(
@@ -148,45 +233,53 @@ class Examiner:
         sight: FileStat,
         links: tuple[bytes, ...],
         keep_watching_after: float | None,
-        now: float,
+        if_it_changes: Callable[[], Examination],
     ) -> Examination:
         tags = self._at.read_tags(ticket.path, sight)
         try:
             reading = self._at.read(ticket.path)
         except (Vanished, NotRegular):
             return Examination(None, sight)
+        except Crowded:
+            return Examination(None, sight, self._config.quiet)
         except ChangedWhileReading:
-            if now - told_at(ticket) < self._config.max_wait:
-                return Examination(None, None, self._config.quiet)
-            growing = _observation(ticket, sight, growing=True)
-            return Examination(growing, sight, keep_watching_after=self._config.quiet, other_links=links)
+            return if_it_changes()
         except Unreadable as exc:
             if exc.errno not in _FORBIDDEN:
-                return Examination(_observation(ticket, UNKNOWN))
-            return Examination(_observation(ticket, sight, error=str(exc)), sight, other_links=links)
-        observation = _observation(ticket, reading.stat, reading=reading)
+                return Examination(self._observation(ticket, UNKNOWN))
+            return Examination(self._observation(ticket, sight, error=str(exc)), sight, other_links=links)
+        observation = self._observation(ticket, reading.stat, reading=reading)
         return Examination(observation, reading.stat, 0.0, keep_watching_after, links, tags)
 
+    def _growing(
+        self, ticket: Ticket, sight: FileStat, links: tuple[bytes, ...], later: float
+    ) -> Examination:
+        growing = self._observation(ticket, sight, growing=True)
+        return Examination(growing, sight, keep_watching_after=later, other_links=links)
 
-def _observation(
-    ticket: Ticket,
-    sight: Sight,
-    *,
-    reading: Reading | None = None,
-    growing: bool = False,
-    error: str | None = None,
-) -> Observation:
-    return Observation(
-        path=ticket.path,
-        library=ticket.library,
-        sight=sight,
-        fingerprint=reading.fingerprint if reading else None,
-        read_at_ns=reading.read_at_ns if reading else 0,
-        growing=growing,
-        error=error,
-        moved_from=ticket.moved_from,
-        owed=ticket.closed or ticket.must_hash,
-        source=ticket.source,
-        noticed=ticket.noticed,
-        changed_ns=ticket.changed_ns,
-    )
+    def _observation(
+        self,
+        ticket: Ticket,
+        sight: Sight,
+        *,
+        reading: Reading | None = None,
+        growing: bool = False,
+        error: str | None = None,
+    ) -> Observation:
+        """What was seen. Mode and owner are asked for last: if they change after that, so does the ctime."""
+        return Observation(
+            path=ticket.path,
+            library=ticket.library,
+            sight=sight,
+            fingerprint=reading.fingerprint if reading else None,
+            read_at_ns=reading.read_at_ns if reading else 0,
+            growing=growing,
+            error=error,
+            moved_from=ticket.moved_from,
+            owed=ticket.closed or ticket.must_hash,
+            source=ticket.source,
+            noticed=ticket.noticed,
+            changed_ns=ticket.changed_ns,
+            idle=None if self._stream is None else False,
+            attributes=self._at.attributes(ticket.path) if isinstance(sight, FileStat) else None,
+        )

@@ -20,13 +20,19 @@ import xxhash
 
 from file_watcher.errors import PermanentError, RetryableError
 from file_watcher.model import FileStat, Fingerprint, display, is_regular
+from file_watcher.system import NO_ATIME, NO_FOLLOW, READING, read_into
 
 BLOCK_SIZE: Final = 1 << 20
 """1 MiB: measured, both hashes in one pass reach 1.45 GB/s a core from 256 KiB to 1 MiB, 1.2 GB/s at 8 KiB;
 the hashes free the interpreter lock only for blocks above 2 KiB (SHA-256) and 64 KiB (XXH128)."""
 
-_OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-_NO_ATIME: Final = getattr(os, "O_NOATIME", 0)
+LONG_SIZE: Final = 4 << 30
+"""4 GiB, seconds of one core: from this size on a file's reading is long, and others may not wait behind it."""
+
+_LOOK_AGAIN_EVERY: Final = 1 << 28
+"""256 MiB, a fraction of a second: so soon a long reading ends whose file was removed, replaced or written to,
+rather than occupy the disk and the worker to its end, and the space of a file that is no longer wanted."""
+
 _GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 _NOT_REGULAR: Final = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV})
 """What open(2) says of a symbolic link (with O_NOFOLLOW), of a socket and of a device without a driver."""
@@ -66,6 +72,14 @@ class NotRegular(PermanentError):
         self.path = path
 
 
+class Crowded(RetryableError):
+    """As many large files as may be read at once are being read: come again."""
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(f"{display(path)} waits until another large file was read.")
+        self.path = path
+
+
 class Interrupted(RetryableError):
     """The service stops; the reading was given up between two blocks."""
 
@@ -92,6 +106,7 @@ class Fingerprinter:
 
     `should_stop` is asked between two blocks and ends the reading of even the largest file within one
     block. `limiter` is told the size of every block that was read, and may block to slow the reading down.
+    Of files of `LONG_SIZE` or more, `long_readings` may be read at once; None: any number.
     """
 
     def __init__(
@@ -99,8 +114,10 @@ class Fingerprinter:
         should_stop: Callable[[], bool],
         block_size: int = BLOCK_SIZE,
         limiter: Callable[[int], None] | None = None,
+        long_readings: int | None = None,
     ) -> None:
         self._should_stop = should_stop
+        self._long_lane = None if long_readings is None else threading.Semaphore(long_readings)
         self._block_size = block_size
         self._limiter = limiter
         self._buffers = _Buffers()
@@ -109,7 +126,7 @@ class Fingerprinter:
         """Read and hash the regular file at `path`; blocks as long as the disk takes.
 
         Safe to call from several threads at once. Raises `ChangedWhileReading`, `Vanished`, `Unreadable`,
-        `NotRegular` or `Interrupted`.
+        `NotRegular`, `Crowded` or `Interrupted`.
         """
         read_at_ns = time.time_ns()
         began = time.perf_counter()
@@ -131,28 +148,42 @@ class Fingerprinter:
         if not is_regular(result):
             raise NotRegular(path)
         before = FileStat.of(result)
-        fingerprint = self._hash(path, descriptor, before.size)
+        fingerprint = self._hash_in_turn(path, descriptor, before)
         after = FileStat.of(os.fstat(descriptor))
         if after != before:
             raise ChangedWhileReading(path)
         return after, fingerprint
 
-    def _hash(self, path: bytes, descriptor: int, size: int) -> Fingerprint:
-        """Hash `size` bytes; more or fewer are a change, and so is what a later stat shows to have grown."""
+    def _hash_in_turn(self, path: bytes, descriptor: int, before: FileStat) -> Fingerprint:
+        if self._long_lane is None or before.size < LONG_SIZE:
+            return self._hash(path, descriptor, before)
+        if not self._long_lane.acquire(blocking=False):
+            raise Crowded(path)
+        try:
+            return self._hash(path, descriptor, before)
+        finally:
+            self._long_lane.release()
+
+    def _hash(self, path: bytes, descriptor: int, before: FileStat) -> Fingerprint:
+        """Hash as many bytes as it has; more or fewer are a change, and so is what a later stat shows."""
         sha256 = hashlib.sha256()
         xxh128 = xxhash.xxh3_128()
         buffers = self._buffers.of_this_thread(self._block_size)
         view = buffers[0]
-        total = 0
+        size, total, look_again_at = before.size, 0, _LOOK_AGAIN_EVERY
         while total < size or not total:
             if self._should_stop():
                 raise Interrupted(path)
-            count = os.readv(descriptor, buffers)
+            count = read_into(descriptor, buffers)
             if not count:
                 break
             total += count
             if total > size:
                 raise ChangedWhileReading(path)
+            if total >= look_again_at:
+                look_again_at += _LOOK_AGAIN_EVERY
+                if FileStat.of(os.fstat(descriptor)) != before:
+                    raise ChangedWhileReading(path)
             block = view if count == len(view) else view[:count]
             sha256.update(block)
             xxh128.update(block)
@@ -181,10 +212,10 @@ def open_for_reading(path: bytes, *, follow_symlinks: bool = False) -> int:
 
     Raises OSError as open(2) does. The caller asks fstat whether it is a regular file.
     """
-    flags = _OPEN_FLAGS if follow_symlinks else _OPEN_FLAGS | os.O_NOFOLLOW
-    if _NO_ATIME:
+    flags = READING if follow_symlinks else READING | NO_FOLLOW
+    if NO_ATIME:
         try:
-            return os.open(path, flags | _NO_ATIME)
+            return os.open(path, flags | NO_ATIME)
         except PermissionError as exc:
             # Only the owner may leave the atime alone (open(2): EPERM); a file that is truly
             # forbidden says so again below.

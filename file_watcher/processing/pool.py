@@ -7,7 +7,6 @@ begun, so that it need not be waited for by anybody who hands on: the tag reader
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from file_watcher.model import UNKNOWN, FileStat, Metadata, Observation, Source,
 from file_watcher.processing.examine import Examination, MetadataFuture
 from file_watcher.processing.fingerprint import Interrupted
 from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
+from file_watcher.processing.ticket_queue import TicketQueue
 from file_watcher.pulse import Own, Progress, ProgressSource, Pulse
 from file_watcher.telemetry import Telemetry
 
@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 _CATALOG_PAUSE: Final = 1.0
 """Seconds until a path is looked at again whose row could not be read; its worker takes no other meanwhile,
 so that a database that is away is asked once a second by each of them, however many paths are dirty."""
+_IDLE_SECONDS: Final = 5.0
+"""How long an idle worker waits for a ticket before it shows that it lives; a stop wakes it."""
 _LOOK_SECONDS: Final = 0.2
 """How long one wait lasts before a worker asks again whether it is to stop."""
 
@@ -56,6 +58,9 @@ class Sink(Protocol):
     def again(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
         """The path is to be looked at once more after so many seconds."""
 
+    def rest(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
+        """The same, in the background: nothing is owed to it until then."""
+
 
 class WorkerPool:
     """Examines tickets on N threads."""
@@ -73,7 +78,7 @@ class WorkerPool:
         self._sink = sink
         self._telemetry = telemetry
         self._on_failure = on_failure
-        self._tickets: queue.Queue[Ticket] = queue.Queue(config.queue_size)
+        self._tickets = TicketQueue(config.queue_size)
         self._slots = threading.Semaphore(max(config.in_flight, config.threads))
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -90,6 +95,7 @@ class WorkerPool:
     def close(self) -> None:
         """Take no more tickets; files being read are given up between two blocks."""
         self._stop.set()
+        self._tickets.close()
 
     def join(self, deadline: Deadline) -> bool:
         """Wait for the threads."""
@@ -112,15 +118,11 @@ class WorkerPool:
 
     def put(self, ticket: Ticket, timeout: float) -> bool:
         """Queue a ticket; False where the queue stayed full for `timeout` seconds."""
-        try:
-            self._tickets.put(ticket, timeout=timeout)
-        except queue.Full:
-            return False
-        return True
+        return self._tickets.put(ticket, timeout)
 
     def depth(self) -> int:
         """How many tickets wait in the queue."""
-        return self._tickets.qsize()
+        return len(self._tickets)
 
     @property
     def progress(self) -> list[ProgressSource]:
@@ -129,7 +131,7 @@ class WorkerPool:
 
     def _queue_progress(self) -> Progress:
         """Files may wait though no worker is at one: for their tags, or for a worker that never takes them."""
-        waiting = self._tickets.qsize()
+        waiting = len(self._tickets)
         is_wanted = waiting > 0 and self._sink.wait_for_room(0.0)
         steps = self._handed_on + sum(pulse.look().steps for pulse in self._pulses)
         return Progress("workers", steps, f"{waiting} files wait to be read" if is_wanted else None)
@@ -139,9 +141,7 @@ class WorkerPool:
         while not self._stop.is_set():
             if not self._sink.wait_for_room(_LOOK_SECONDS) or not self._slots.acquire(timeout=_LOOK_SECONDS):
                 continue
-            try:
-                ticket = self._tickets.get(timeout=_LOOK_SECONDS)
-            except queue.Empty:
+            if (ticket := self._tickets.get(_IDLE_SECONDS)) is None:
                 self._slots.release()
                 continue
             pulse.at("examines", ticket.path)
@@ -168,7 +168,11 @@ class WorkerPool:
             self._pass_on(ticket, examination)
 
     def _pass_on(self, ticket: Ticket, examination: Examination) -> None:
-        if examination.observation is None:
+        if examination.rests:
+            self._slots.release()
+            self._handed_on += 1
+            self._sink.rest(ticket, examination.stat, examination.again_after)
+        elif examination.observation is None:
             self._put_off(ticket, examination.stat, examination.again_after)
         elif examination.tags is None:
             self._deliver(ticket, examination)

@@ -26,7 +26,7 @@ from file_watcher.model import (
     Observation,
 )
 from file_watcher.processing.claims import ClaimFinder
-from file_watcher.processing.content import ContentTeller
+from file_watcher.processing.content import ContentTeller, known_attributes
 from file_watcher.processing.decision import Clock, Decision, Look, Pending
 from file_watcher.processing.evidence import Claim, folder_of, folders_above
 from file_watcher.processing.view import CatalogView
@@ -180,6 +180,7 @@ class Round:
             version=row.version + 1,
             stat=row.stat if tells_old_content else claim.stat,
             racy=claim.doubtful if claim.carried else self._content.is_racy(seen, claim.stat),
+            attributes=known_attributes(row, seen, claim.stat),
         )
         if not tells_old_content and seen.metadata is not None:
             moved = replace(moved, metadata=seen.metadata)
@@ -197,7 +198,7 @@ class Round:
         if claim.content_changed:
             self._content.tell(seen, claim.stat)
         else:
-            self._out.settle(seen, moved)
+            self._content.follow_up(seen, moved)
 
     def _rotate(self, ring: list[tuple[bytes, Claim]]) -> None:
         """A swap or a longer cycle: each path now has another's content, each row stays at its path."""

@@ -61,7 +61,7 @@ class RelayConfig:
     window: int = 2000
     window_bytes: int = 32 * 1024 * 1024
     page: int = 500
-    mark_seconds: float = 0.02
+    mark_seconds: float = 0.05
     poll_seconds: float = 1.0
     flush_seconds: float = 2.0
     rate_limit: float | None = None

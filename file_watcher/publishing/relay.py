@@ -32,6 +32,9 @@ from file_watcher.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
+_GATHER_SECONDS: Final = 0.005
+"""How long commits and confirms are gathered while they come one after the other."""
+_BUSY_SECONDS: Final = 0.01
 _LONGEST_RETRY: Final = 2.0
 """Short, for it is the database's circuit breaker that spares a server that is away."""
 
@@ -78,6 +81,7 @@ class Relay:
         self._marked_batches = 0
         self._unrouted_keys: set[tuple[str, str | None]] = set()
         self._set_aside: set[int] = set()
+        self._slept_until = 0.0
         self._pulse = Pulse("fw-relay")
 
     # -- lifecycle -------------------------------------------------------------------------------
@@ -168,8 +172,12 @@ class Relay:
         self._flush(retrying)
 
     def _wait(self, seconds: float) -> None:
+        """Until there is something to do. While one thing comes after the other some are gathered first."""
+        if time.monotonic() - self._slept_until < _BUSY_SECONDS and self._wake.is_set():
+            self._closing.wait(_GATHER_SECONDS)
         if not self._wake.wait(seconds):
             self._dispatch.woken()
+        self._slept_until = time.monotonic()
         self._wake.clear()
 
     def _step(self) -> None:

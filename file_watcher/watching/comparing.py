@@ -9,14 +9,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from file_watcher.model import CatalogEntry, FileStat, Library
+import structlog
+
+from file_watcher.model import CatalogEntry, FileStat, Library, display
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.merge import Finding, FindingKind, is_unchanged
 from file_watcher.watching.scan import ScanReport, scan
 from file_watcher.watching.schedule import Scheduler
 
+log = structlog.get_logger(__name__)
+
 LOOK_SECONDS: Final = 0.5
 """How long one wait lasts before a scan asks again whether it is still wanted."""
+
+_TOLD_AT_MOST: Final = 100
+"""Paths that are too long are told once each, and so many of them: who makes one can make millions."""
+_SHOWN_BYTES: Final = 256
 
 
 class Catalog(Protocol):
@@ -61,6 +69,7 @@ class Comparison:
         self._catalog = catalog
         self._mounted = mounted
         self._scheduler = scheduler
+        self._told_too_long: set[bytes] = set()
 
     def wait_for_room(self, room: int, should_stop: Callable[[], bool]) -> None:
         """Wait while so many files are dirty."""
@@ -100,4 +109,18 @@ class Comparison:
             unchanged=unchanged,
             is_away=lambda path: self._mounted.is_away(path, library),
             shields=lambda path: self._mounted.shields(path, library),
+            too_long=self._tell_too_long,
+        )
+
+    def _tell_too_long(self, path: bytes) -> None:
+        if path in self._told_too_long or len(self._told_too_long) >= _TOLD_AT_MOST:
+            return
+        self._told_too_long.add(path)
+        log.warning(
+            "path_too_long",
+            begins=display(path[:_SHOWN_BYTES]),
+            ends=display(path[-_SHOWN_BYTES:]),
+            length=len(path),
+            effect="it is passed over, with all that is below it",
+            advice="no program can open a path of 4096 bytes or more: shorten the names of the folders above",
         )

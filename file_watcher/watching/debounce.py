@@ -19,12 +19,15 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket
 from file_watcher.watching.dirty import DebounceBounds, DirtyPaths
 from file_watcher.watching.entry import NOBODY, Entry, stronger
 
+_SHARE: Final = 4
+"""Of so many that are handed out together, one is from those that do not go first, while such are due."""
 _BACKGROUND_AT_ONCE: Final = 2
 _BACKGROUND_IN_FLIGHT: Final = 16
 """Background looks handed out together, and not yet decided; more would let them hold up fresh changes."""
@@ -33,8 +36,16 @@ _BACKGROUND_IN_FLIGHT: Final = 16
 class Debouncer:
     """Trailing-edge debounce per path. `window` is in seconds."""
 
-    def __init__(self, window: float, longest: float = 30.0, bounds: DebounceBounds | None = None) -> None:
-        """`longest`: seconds after which a path is looked at although hints keep coming."""
+    def __init__(
+        self,
+        window: float,
+        longest: float = 30.0,
+        bounds: DebounceBounds | None = None,
+        goes_first: Callable[[bytes, Library], bool] | None = None,
+    ) -> None:
+        """`longest`: seconds after which a path is looked at although hints keep coming. `goes_first(path,
+        library)`: whether what is due there is handed out before others."""
+        self._goes_first = goes_first
         self._window = window
         self._longest = longest
         self._bounds = bounds or DebounceBounds()
@@ -42,6 +53,8 @@ class Debouncer:
         self._background: dict[bytes, Entry] = {}
         self._background_in_flight: set[bytes] = set()
         self._waiting: list[tuple[float, int, bytes]] = []
+        self._first: list[tuple[float, int, bytes]] = []
+        """Those of the waiting ones that go first."""
         self._resting: list[tuple[float, int, bytes]] = []
         self._pushed = 0
         self._folders_in_flight = 0
@@ -94,6 +107,9 @@ class Debouncer:
         if background:
             self._rest(hint, library, now, now_ns, now + delay, must_hash=must_hash)
             return
+        if hint.kind is HintKind.WRITTEN and self._will_look(hint.path):
+            self.suppressed += 1
+            return
         entry = self._dirty.get(hint.path)
         if entry is None and (folder := self._dirty.folder_of(hint.path, library)) is not None:
             self.suppressed += 1
@@ -114,23 +130,40 @@ class Debouncer:
     def due(self, now: float, limit: int) -> list[Ticket]:
         """Take up to `limit` tickets whose time has come; they are in flight until `done` or `again`."""
         room = _BACKGROUND_IN_FLIGHT - len(self._background_in_flight)
-        return self._pop_due(now, limit) or self._pop_rested(now, min(limit, room, _BACKGROUND_AT_ONCE))
+        tickets = self._pop_due(self._first, now, limit - limit // _SHARE)
+        tickets += self._pop_due(self._waiting, now, limit - len(tickets))
+        tickets += self._pop_due(self._first, now, limit - len(tickets))
+        return tickets or self._pop_rested(now, min(limit, room, _BACKGROUND_AT_ONCE))
+
+    def due_first(self, now: float, limit: int) -> list[Ticket]:
+        """Of those that are due only what goes before others, for when there is no room for more."""
+        return self._pop_due(self._first, now, limit)
 
     def next_due(self) -> float | None:
         """Monotonic time at which `due` may have something, None while nothing waits."""
         is_full = len(self._background_in_flight) >= _BACKGROUND_IN_FLIGHT
-        heaps = (self._waiting,) if is_full else (self._waiting, self._resting)
+        heaps = [self._first, self._waiting] if is_full else [self._first, self._waiting, self._resting]
         return min((heap[0][0] for heap in heaps if heap), default=None)
 
     def done(
-        self, ticket: Ticket, now: float, *, look_again_after: float | None = None, growing: bool = False
-    ) -> None:
-        """The path was decided. Hints that came meanwhile make it wait again.
+        self,
+        ticket: Ticket,
+        now: float,
+        *,
+        look_again_after: float | None = None,
+        growing: bool = False,
+        stat: FileStat | None = None,
+    ) -> bool:
+        """The path was decided, or nothing is owed to it. Hints that came meanwhile make it wait again.
 
-        `look_again_after` keeps an eye on it in the background: it is looked at after so many seconds.
+        `look_again_after` keeps an eye on it in the background: it is looked at after so many seconds. `stat` is
+        what the look saw that was decided. Returns whether anything may be due sooner than `next_due` said before.
         """
+        pushed = self._pushed
+        was_in_background = ticket.path in self._background_in_flight
         entry = self._dirty.pop(ticket.path)
         self._land(entry, ticket, now)
+        entry.note(stat, now)
         if not entry.is_folder:
             self._dirty.leave(entry.path)
         later, entry.look_later = entry.look_later, None
@@ -143,10 +176,13 @@ class Debouncer:
             entry.waited_since = now
             self._dirty.add(entry)
             self._push(entry, max(entry.due, now))
+        elif later is not None and not self.background_room():
+            self._unrested.add(entry.library)
         elif later is not None:
             entry.background = True
             self._background[entry.path] = entry
             self._push(entry, later)
+        return self._pushed != pushed or was_in_background
 
     def again(self, ticket: Ticket, now: float, stat: FileStat | None, after: float) -> None:
         """The path was not ready to be decided: look once more after so many seconds."""
@@ -154,8 +190,7 @@ class Debouncer:
         assert entry is not None
         self._land(entry, ticket, now)
         entry.put_back(ticket)
-        if stat is not None and not _still(entry.last_stat, stat):
-            entry.last_stat, entry.still_since = stat, now
+        entry.note(stat, now)
         due = now + after if entry.hinted_again is None else max(entry.due, now)
         entry.hinted_again = None
         self._push(entry, due)
@@ -200,11 +235,19 @@ class Debouncer:
 
     def _fold(self, now: float) -> None:
         waiting = self._dirty.fold(now)
-        self._waiting = [(entry.due, order, entry.path) for order, entry in enumerate(waiting)]
+        ordered = [(entry, (entry.due, order, entry.path)) for order, entry in enumerate(waiting)]
+        self._waiting = [item for entry, item in ordered if not entry.is_first]
+        self._first = [item for entry, item in ordered if entry.is_first]
         heapq.heapify(self._waiting)
+        heapq.heapify(self._first)
         self._parked.clear()
 
     # -- one path ------------------------------------------------------------------------------------
+
+    def _will_look(self, path: bytes) -> bool:
+        """Whether the path waits already: one write of many says nothing new, and must not put the look off."""
+        entry = self._dirty.get(path)
+        return path in self._background if entry is None else not entry.in_flight
 
     def _open(self, hint: Hint, library: Library, now: float, now_ns: int, delay: float) -> Entry:
         due = now + (self._window if _opens_window(hint) else delay)
@@ -213,6 +256,7 @@ class Debouncer:
             entry = Entry(hint.path, library, hint.source, now, now_ns, now, now, due)
         entry.library, entry.source, entry.background = library, hint.source, False
         entry.noticed, entry.changed_ns, entry.waited_since = now, now_ns, now
+        entry.is_first = self._goes_first is not None and self._goes_first(entry.path, library)
         self._dirty.add(entry)
         self._push(entry, due)
         return entry
@@ -272,11 +316,12 @@ class Debouncer:
     def _push(self, entry: Entry, due: float) -> None:
         entry.due = due
         self._pushed += 1
-        heapq.heappush(self._resting if entry.background else self._waiting, (due, self._pushed, entry.path))
+        heap = self._resting if entry.background else self._first if entry.is_first else self._waiting
+        heapq.heappush(heap, (due, self._pushed, entry.path))
 
-    def _pop_due(self, now: float, limit: int) -> list[Ticket]:
+    def _pop_due(self, heap: list[tuple[float, int, bytes]], now: float, limit: int) -> list[Ticket]:
         tickets: list[Ticket] = []
-        while len(tickets) < limit and (entry := self._pop(self._waiting, self._dirty, now)) is not None:
+        while len(tickets) < limit and (entry := self._pop(heap, self._dirty, now)) is not None:
             if entry.is_folder and self._folders_in_flight >= self._bounds.folders:
                 self._parked.append(entry.path)
             else:
@@ -329,7 +374,3 @@ class Debouncer:
 def _opens_window(hint: Hint) -> bool:
     """Whether the kernel has just told of it; not so where a scan hints in the kernel's name."""
     return hint.source is Source.KERNEL and hint.kind is not HintKind.SCANNED
-
-
-def _still(before: FileStat | None, now: FileStat) -> bool:
-    return before is not None and before[:2] == now[:2] and before.inode == now.inode

@@ -36,6 +36,8 @@ class Entry:
     look_later: float | None = None
     """When somebody who hinted while it was in flight wants another look in the background."""
     background: bool = False
+    is_first: bool = False
+    """It matches a priority pattern."""
 
     def take(self) -> Ticket:
         """Hand out what is known; what the next hints tell is gathered anew."""
@@ -53,6 +55,7 @@ class Entry:
             self.last_stat,
             self.still_since,
             self.told_growing,
+            self.is_first,
         )
         self.in_flight = True
         self.is_being_read = self.closed or self.must_hash
@@ -60,6 +63,13 @@ class Entry:
         self.moved_from = NOBODY
         self.source = Source.RECHECK
         return ticket
+
+    def note(self, stat: FileStat | None, now: float) -> None:
+        """A look saw this stat; it holds still since the first look that saw the same size, mtime and inode."""
+        before = self.last_stat
+        if stat is None or (before and before.inode == stat.inode and before.same_bytes_likely(stat)):
+            return
+        self.last_stat, self.still_since = stat, now
 
     def put_back(self, ticket: Ticket) -> None:
         """The ticket was not decided: what it told still holds."""

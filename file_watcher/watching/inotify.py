@@ -28,8 +28,10 @@ from watchdog.events import (
 )
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
+from watchdog.observers.inotify_c import InotifyConstants, Mask
 from watchdog.observers.inotify_move_event_grouper import GroupedInotifyEvent, PathedInotifyEvent
 
+from file_watcher.model import HintKind
 from file_watcher.watching.canary import Canary
 from file_watcher.watching.inotify_tree import Reader, WatchTree
 from file_watcher.watching.limits import WatchBudget
@@ -40,6 +42,23 @@ class MarkPassed(FileSystemEvent):
     """The canary's mark on its way through emitter and dispatcher; `src_path` is its watch descriptor."""
 
 
+class AttributesChanged(FileSystemEvent):
+    """A file's mode, owner, times or number of links changed. watchdog's own event asks for every write, too."""
+
+    event_type = "attributes"
+
+
+class FileWritten(FileSystemEvent):
+    """Something was written to a file, which may stay open. The kernel merges one write with the next."""
+
+    event_type = "written"
+
+
+_MORE_EVENTS: Final = {
+    HintKind.ATTRIBUTES: InotifyConstants.IN_ATTRIB,
+    HintKind.WRITTEN: InotifyConstants.IN_MODIFY,
+}
+
 EVENTS: Final[list[type[FileSystemEvent]]] = [
     FileCreatedEvent,
     FileClosedEvent,
@@ -48,9 +67,11 @@ EVENTS: Final[list[type[FileSystemEvent]]] = [
     DirCreatedEvent,
     DirMovedEvent,
     DirDeletedEvent,
+    AttributesChanged,
+    FileWritten,
     MarkPassed,
 ]
-"""No opens and no closes after reading, or our own hashing would fill the queue; no single writes either."""
+"""No opens and no closes after reading, or our own hashing would fill the queue; single writes only of streams."""
 
 
 class InotifyEngine:
@@ -65,8 +86,10 @@ class InotifyEngine:
         recursive: bool,
         wants_folder: Callable[[bytes], bool],
         budget: WatchBudget,
+        more_hints: frozenset[HintKind] = frozenset(),
     ) -> None:
         self._budget = budget
+        self._more_hints = more_hints
         self._root = root
         self._canary = Canary()
         self._handler = _MarkTaker(handler, self._canary)
@@ -86,6 +109,7 @@ class InotifyEngine:
                 inotify_fd=self._reader,
                 wants_folder=self._wants_folder,
                 budget=self._budget,
+                more_hints=self._more_hints,
             )
             self._observer.schedule(
                 self._handler,
@@ -161,9 +185,11 @@ class Emitter(InotifyEmitter):
         report: ReportTrouble,
         wants_folder: Callable[[bytes], bool],
         budget: WatchBudget,
+        more_hints: frozenset[HintKind],
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self._more_hints = more_hints
         self.name = "fw-watch-emitter"
         self._budget = budget
         self._report = report
@@ -173,10 +199,13 @@ class Emitter(InotifyEmitter):
     def on_thread_start(self) -> None:
         """Add the watches, in the thread that starts the observer. Raises OSError for the root's."""
         assert isinstance(self._inotify_fd, Reader)
+        mask = self.get_event_mask_from_filter()
+        for kind in self._more_hints:
+            mask = Mask(mask | _MORE_EVENTS[kind])
         self._tree = self._inotify = WatchTree(
             self._inotify_fd,
             os.fsencode(self.watch.path),
-            self.get_event_mask_from_filter(),
+            mask,
             recursive=self.watch.is_recursive,
             wants_folder=self._wants_folder,
             report=self._report,
@@ -212,6 +241,10 @@ class Emitter(InotifyEmitter):
             self.queue_event(deleted(event.path))
         elif event.ev.is_close_write:
             self.queue_event(FileClosedEvent(event.path))
+        elif event.ev.is_attrib and not event.ev.is_directory:
+            self.queue_event(AttributesChanged(event.path))
+        elif event.ev.is_modify and not event.ev.is_directory:
+            self.queue_event(FileWritten(event.path))
 
 
 class Dispatcher(BaseObserver):

@@ -41,7 +41,8 @@ from file_watcher.watching.trouble import ReportTrouble, Trouble, TroubleKind, r
 log = structlog.get_logger(__name__)
 
 _IN_UNMOUNT: Final = InotifyConstants.IN_UNMOUNT
-_VANISHED: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+_NOT_OURS: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+"""Vanished, no folder any more, or beyond the reach of any path: scans pass it over too, and tell of the latter."""
 
 
 class Reader(InotifyFD):
@@ -53,6 +54,7 @@ class Reader(InotifyFD):
         self._is_reading = False
         self.name = "fw-watch-reader"
         self.tree: WatchTree | None = None
+        self._sole_callbacks: dict[CallbackId, dict[CallbackId, WatchCallback]] = {}
         self._canary = canary
         self._report = report
         self._unmounting = False
@@ -109,10 +111,22 @@ class Reader(InotifyFD):
     def _add_callback(
         self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
     ) -> WatchDescriptor:
-        """Like watchdog's, without its warning: watching a folder once more is how we make sure."""
+        """Like watchdog's, without its warning: watching a folder once more is how we make sure.
+
+        Nearly every watch has one callback, the tree's: the dict of it is kept once for them all.
+        """
         watch = self._get_or_create_watch(path, mask)
-        watch.callbacks[id_] = callback
+        if watch.callbacks.keys() <= {id_}:
+            watch.callbacks = self._sole_callbacks.setdefault(id_, {id_: callback})
+        else:
+            watch.callbacks = {**watch.callbacks, id_: callback}
         return watch.wd
+
+    def _remove_callback(self, wd: WatchDescriptor, id_: CallbackId) -> None:
+        watch = self._watch_for_wd.get(wd)
+        if watch is not None:
+            watch.callbacks = dict(watch.callbacks)
+        super()._remove_callback(wd, id_)
 
     def _get_or_create_watch(self, path: bytes, mask: Mask) -> Watch:
         """Like watchdog's, but a refusal for want of permission is an error, not a watch with number -1."""
@@ -243,14 +257,13 @@ class WatchTree(InotifyWatchGroup):
 
     def _subfolders(self, folder: bytes) -> list[bytes]:
         try:
-            with os.scandir(folder) as entries:
-                return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+            return _folders_in(folder)
         except OSError as exc:
             self._note_unwatched(folder, exc)
             return []
 
     def _note_unwatched(self, folder: bytes, error: OSError) -> None:
-        if error.errno in _VANISHED:
+        if error.errno in _NOT_OURS:
             self._unwatched.pop(folder, None)
             return
         number = error.errno or 0
@@ -271,3 +284,15 @@ class WatchTree(InotifyWatchGroup):
         path = self._active_callbacks_by_watch.pop(wd, None)
         if path is not None and self._active_callbacks_by_path.get(path) == wd:
             del self._active_callbacks_by_path[path]
+
+
+def _folders_in(folder: bytes) -> list[bytes]:
+    """The folders directly in this one. Raises OSError, also for a link, which may have taken a folder's place
+    since that was watched, and may lead anywhere."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with os.scandir(descriptor) as entries:
+            names = [os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    finally:
+        os.close(descriptor)
+    return [os.path.join(folder, name) for name in names]

@@ -20,7 +20,7 @@ import structlog
 
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
-from file_watcher.model import Health, Hint, Library, Source
+from file_watcher.model import Health, Hint, HintKind, Library, Source
 from file_watcher.pulse import Progress, Pulse
 from file_watcher.watching.doubt import Suspension, loss_doubt
 from file_watcher.watching.filters import PathFilter
@@ -43,7 +43,8 @@ _PATIENCE: Final = 5.0
 @dataclass(frozen=True, slots=True)
 class KeeperConfig:
     """Seconds between rescans and polls; the loss guard's share (0..1) and number of files, None: off;
-    how many folders may be watched in all, None: as many as the kernel grants.
+    how many folders may be watched in all, None: as many as the kernel grants; which hints are wanted besides
+    the usual ones.
     """
 
     rescan_interval: float = 3600.0
@@ -53,6 +54,7 @@ class KeeperConfig:
     follow_symlinks: bool = False
     loss_guard: tuple[float, int] | None = (0.5, 100)
     max_watches: int | None = None
+    more_hints: frozenset[HintKind] = frozenset()
 
 
 class LibraryKeeper:
@@ -84,7 +86,7 @@ class LibraryKeeper:
         post_config = PostConfig(
             config.rescan_interval, config.poll_interval, config.follow_symlinks, self._guard
         )
-        lookout_config = LookoutConfig(config.observer, config.recursive)
+        lookout_config = LookoutConfig(config.observer, config.recursive, config.more_hints)
         self._budget = WatchBudget(config.max_watches)
         self._posts = {
             library.id: self._post(post_config, lookout_config, library, path_filter, observe)

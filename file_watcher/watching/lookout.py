@@ -17,7 +17,7 @@ import structlog
 
 from file_watcher.errors import RetryableError
 from file_watcher.lifecycle import Deadline
-from file_watcher.model import Hint, Library, display
+from file_watcher.model import Hint, HintKind, Library, display
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.limits import NO_ROOM, WatchBudget, explain_watch_error
 from file_watcher.watching.mounts import MountTable, needs_polling
@@ -33,10 +33,14 @@ _LETTING_GO_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class LookoutConfig:
-    """`observer`: native (the kernel or nothing), polling, or auto (the kernel where it can tell)."""
+    """`observer`: native (the kernel or nothing), polling, or auto (the kernel where it can tell).
+
+    `more_hints`: those of these kinds, too.
+    """
 
     observer: str = "auto"
     recursive: bool = True
+    more_hints: frozenset[HintKind] = frozenset()
 
 
 class Lookout:
@@ -131,10 +135,12 @@ class Lookout:
             folder, number = unwatched[0]
             reason = explain_watch_error(OSError(number, os.strerror(number)), folder)
             return f"folders that cannot be watched: {len(unwatched)}. {reason}"
-        if (mounts := self._polled_mounts) and self._watch is not None:
+        if (watch := self._watch) is None:
+            return None
+        if mounts := self._polled_mounts:
             point = min(mounts)
             return f"{mounts[point]} at {display(point)} does not tell of all changes"
-        return None
+        return watch.may_miss()
 
     def polled_count(self) -> int:
         """How many trees of folders are polled."""
@@ -220,6 +226,7 @@ class Lookout:
             lambda hint: self._observe(hint, self._library),
             note,
             recursive=self._config.recursive,
+            more_hints=self._config.more_hints,
             wants_folder=self._path_filter.wants_folder,
             budget=self._budget,
         )

@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from file_watcher.system import filesystem_id
 from file_watcher.watching.mounts import Mount, MountTable
 
 
@@ -35,7 +36,7 @@ class MountIdentity(NamedTuple):
 def identify_mount(point: bytes) -> MountIdentity | None:
     """The identity of what is mounted there; None where it cannot be looked at. Blocks as the disk does."""
     try:
-        return MountIdentity(os.stat(point).st_ino, str(os.statvfs(point).f_fsid))
+        return MountIdentity(os.stat(point).st_ino, str(filesystem_id(point)))
     except OSError:  # a dead server's mount: nothing there can be proved, so it is in doubt
         return None
 

@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 _KINDS: Final = {
     "created": HintKind.CREATED,
     "closed": HintKind.CLOSED,
+    "attributes": HintKind.ATTRIBUTES,
+    "written": HintKind.WRITTEN,
     "deleted": HintKind.DELETED,
     # Only on systems that do not tell when a file is closed; there it may have become another one.
     "modified": HintKind.CREATED,
@@ -57,7 +59,10 @@ class LibraryWatch:
         recursive: bool = True,
         wants_folder: Callable[[bytes], bool] = lambda _: True,
         budget: WatchBudget | None = None,
+        more_hints: frozenset[HintKind] = frozenset(),
     ) -> None:
+        """`more_hints`: ATTRIBUTES and WRITTEN give hints, too (where there is no inotify they do anyway)."""
+        self._more_hints = more_hints
         self._library = library
         self._on_hint = on_hint
         self._on_trouble = on_trouble
@@ -129,6 +134,10 @@ class LibraryWatch:
         dead = self._engine.dead_thread()
         return None if dead is None else f"the thread {dead} has ended"
 
+    def may_miss(self) -> str | None:
+        """Why changes may come without a hint although all is well, in words; None where each has its hint."""
+        return None if native_supported() else "the watches of this system may miss changes"
+
     def watch_count(self) -> int:
         """How many folders are watched."""
         return 0 if self._engine is None else self._engine.watch_count()
@@ -155,6 +164,7 @@ class LibraryWatch:
             recursive=self._recursive,
             wants_folder=self._wants_folder,
             budget=self._budget,
+            more_hints=self._more_hints,
         )
 
     def _hint(self, hint: Hint) -> None:

@@ -23,7 +23,7 @@ import structlog
 
 from file_watcher.model import CatalogEntry, FileStat, display
 from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind, Merge, Rows, is_unchanged
-from file_watcher.watching.sight import runs_through_link
+from file_watcher.watching.sight import folders_between, is_link, runs_through_link
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +72,7 @@ def scan(
     unchanged: Callable[[CatalogEntry, FileStat], bool] = is_unchanged,
     is_away: Callable[[bytes], bool] = lambda _: False,
     shields: Callable[[bytes], bool] = lambda _: False,
+    too_long: Callable[[bytes], None] = lambda _: None,
 ) -> ScanReport:
     """Compare everything below `folder` with the catalog and call `found` for each difference in `kinds`.
 
@@ -81,14 +82,16 @@ def scan(
     A folder that is gone is empty: all its rows are missing. Links below `root` (the library's, default:
     `folder`) are passed over, or with `follow_symlinks` followed to what lies inside it. A folder that
     `is_away` is not listed, and a row that `shields` holds for is not missing: their disk is not there (see
-    `sight.Eyes`). What `entries` and `found` raise ends the scan.
+    `sight.Eyes`). `too_long` learns of paths that no system call takes: what has one was never told, and is
+    passed over. What `entries` and `found` raise ends the scan.
     """
     rows = Rows(folder.rstrip(b"/") + b"/", entries)
     links = _Links(root or folder) if follow_symlinks else None
     merge = Merge(rows, found, frozenset(kinds), unchanged, shields)
-    return _Scan(merge, wants_file, wants_folder, should_stop, recursive, links, root or folder, is_away).run(
-        folder
+    walk = _Scan(
+        merge, wants_file, wants_folder, should_stop, recursive, links, root or folder, is_away, too_long
     )
+    return walk.run(folder)
 
 
 class _Links:
@@ -100,14 +103,18 @@ class _Links:
 
     def leads_to_folder(self, link: bytes) -> bool | None:
         """Whether the link's target is a folder; None where it leads out of the root or to nothing of use."""
-        target = os.path.realpath(link)
-        if target != self._root and not target.startswith(self._root.rstrip(b"/") + b"/"):
+        if not self.lies_inside(link):
             return None
         try:
             mode = os.stat(link).st_mode
         except OSError:  # dangling, circular or forbidden: a closer look decides what that means for its row
             return None
         return True if stat_module.S_ISDIR(mode) else False if stat_module.S_ISREG(mode) else None
+
+    def lies_inside(self, path: bytes) -> bool:
+        """Whether the path leads to the root or to what lies below it."""
+        target = os.path.realpath(path)
+        return target == self._root or target.startswith(self._root.rstrip(b"/") + b"/")
 
     def enter(self, folder: bytes) -> bool:
         """Go into a folder; False where the walk is in it already. Raises OSError."""
@@ -116,6 +123,16 @@ class _Links:
             return False
         self._open.append((result.st_dev, result.st_ino))
         return True
+
+    def descend_to(self, folder: bytes) -> bool:
+        """Go into the folders above this one, down from the root; False where a walk never gets there.
+
+        A scan of a part follows the same links as one of the whole, or each would undo what the other told.
+        Raises OSError.
+        """
+        if folder == self._root:
+            return True
+        return all(self.enter(above) for above in (self._root, *folders_between(self._root, folder)))
 
     def leave(self) -> None:
         """Come back out of the folder that was entered last."""
@@ -139,8 +156,10 @@ class _Scan:
         links: _Links | None,
         root: bytes,
         is_away: Callable[[bytes], bool],
+        too_long: Callable[[bytes], None],
     ) -> None:
         self._is_away = is_away
+        self._too_long = too_long
         self._merge = merge
         self._wants_file = wants_file
         self._wants_folder = wants_folder
@@ -155,7 +174,9 @@ class _Scan:
 
     def run(self, folder: bytes) -> ScanReport:
         started = time.monotonic()
-        if self._links is not None or not runs_through_link(self._root, folder):
+        if self._links is not None:
+            self._walk_with(self._links, folder)
+        elif not runs_through_link(self._root, folder):
             self._walk(folder)
         if not self._stopped:
             self._merge.rest()
@@ -171,6 +192,15 @@ class _Scan:
             complete=not self._stopped,
             shielded=self._merge.shielded,
         )
+
+    def _walk_with(self, links: _Links, folder: bytes) -> None:
+        try:
+            is_reached = links.descend_to(folder)
+        except OSError as exc:
+            self._pass_over(folder, exc)
+        else:
+            if is_reached:
+                self._walk(folder)
 
     def _walk(self, top: bytes) -> None:
         """Depth first, with a stack of listings rather than recursion: trees can be deep."""
@@ -204,7 +234,9 @@ class _Scan:
         try:
             stat = entry.stat(follow_symlinks=self._links is not None)
         except OSError as exc:
-            if exc.errno not in _VANISHED and exc.errno != errno.ELOOP:
+            if exc.errno == errno.ENAMETOOLONG:
+                self._too_long(path)
+            elif exc.errno not in _VANISHED and exc.errno != errno.ELOOP:
                 self._cannot_tell(os.path.dirname(path), exc)
                 self._merge.unknown(path)
             return
@@ -224,12 +256,18 @@ class _Scan:
             if self._links is not None and not self._links.enter(folder):
                 return None
         except OSError as exc:
-            if exc.errno not in _VANISHED:
-                self._cannot_tell(folder, exc)
-                self._merge.shield(folder)
+            self._pass_over(folder, exc)
             return None
         self._folders += 1
         return listing
+
+    def _pass_over(self, folder: bytes, error: OSError) -> None:
+        """Nothing is found below a folder that cannot be listed; nor is anything missing, where it is there."""
+        if error.errno == errno.ENAMETOOLONG:
+            self._too_long(folder)
+        elif error.errno not in _VANISHED:
+            self._cannot_tell(folder, error)
+            self._merge.shield(folder)
 
     def _list(self, folder: bytes) -> _Listing:
         listed: list[tuple[bytes, os.DirEntry[bytes], bool]] = []
@@ -239,8 +277,14 @@ class _Scan:
                     listed.append((entry.name, entry, False))
                 elif (is_folder := self._is_folder(entry)) is not None:
                     listed.append((entry.name + b"/" if is_folder else entry.name, entry, is_folder))
+        if folder != self._root and self._leads_astray(folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
         listed.sort(key=itemgetter(0))
         return iter(listed)
+
+    def _leads_astray(self, folder: bytes) -> bool:
+        """Whether a link took the place of the folder meanwhile, and something else was listed in its stead."""
+        return is_link(folder) if self._links is None else not self._links.lies_inside(folder)
 
     def _is_folder(self, entry: os.DirEntry[bytes]) -> bool | None:
         """For what is no plain file: a folder, a link that leads to a file (False), or nothing of use (None)."""

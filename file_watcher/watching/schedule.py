@@ -63,8 +63,9 @@ class Scheduler:
         on_failure: FailureReport,
         longest: float = 30.0,
         bounds: DebounceBounds | None = None,
+        goes_first: Callable[[bytes, Library], bool] | None = None,
     ) -> None:
-        self._debouncer = Debouncer(window, longest, bounds)
+        self._debouncer = Debouncer(window, longest, bounds, goes_first)
         self._wants = wants
         self._deliver = deliver
         self._deliver_folder = deliver_folder
@@ -77,6 +78,9 @@ class Scheduler:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._room = threading.Condition(self._lock)
+        self._room_wanted: list[int] = []
+        """How few files are to be dirty before each of those who wait for room is woken."""
+        self._settled = threading.Condition(self._lock)
         self._folded_said: tuple[int, float] = (0, float("-inf"))
         """How many paths were folded when that was last logged, and when."""
         self._thread: threading.Thread | None = None
@@ -90,8 +94,9 @@ class Scheduler:
         """Deliver nothing more. What is dirty is found again by the next start's scan."""
         self._stop.set()
         self._wake.set()
-        with self._room:
+        with self._lock:
             self._room.notify_all()
+            self._settled.notify_all()
 
     def join(self, deadline: Deadline) -> bool:
         """Wait for the thread."""
@@ -132,12 +137,25 @@ class Scheduler:
             )
         self._wake.set()
 
-    def done(self, ticket: Ticket, *, look_again_after: float | None = None, growing: bool = False) -> None:
-        """The ticket's path was decided."""
+    def done(
+        self,
+        ticket: Ticket,
+        *,
+        look_again_after: float | None = None,
+        growing: bool = False,
+        stat: FileStat | None = None,
+    ) -> None:
+        """The ticket's path was decided by a look that saw `stat`, or nothing is owed to it."""
+        now = time.monotonic()
         with self._lock:
-            self._debouncer.done(ticket, time.monotonic(), look_again_after=look_again_after, growing=growing)
-            self._room.notify_all()
-        self._wake.set()
+            may_be_due = self._debouncer.done(
+                ticket, now, look_again_after=look_again_after, growing=growing, stat=stat
+            )
+            if self._room_wanted and self._debouncer.files() <= max(self._room_wanted):
+                self._room.notify_all()
+            self._settled.notify_all()
+        if may_be_due:
+            self._wake.set()
 
     def again(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
         """The ticket's path was not ready to be decided: look once more after so many seconds."""
@@ -148,12 +166,17 @@ class Scheduler:
     def wait_for_room(self, limit: int, timeout: float) -> bool:
         """Wait until fewer than `limit` files are dirty, so that a scan cannot flood the memory.
 
-        Folders do not count: they may wait for the very scan that asks.
+        Folders do not count: they may wait for the very scan that asks. Who has to wait is woken when there
+        is room for many, not for each file.
         """
         with self._room:
-            return self._room.wait_for(
-                lambda: self._debouncer.files() < limit or self._stop.is_set(), timeout
-            )
+            if self._debouncer.files() < limit or self._stop.is_set():
+                return True
+            enough = limit - 1 - limit // 4
+            self._room_wanted.append(enough)
+            self._room.wait_for(lambda: self._debouncer.files() <= enough or self._stop.is_set(), timeout)
+            self._room_wanted.remove(enough)
+            return self._debouncer.files() < limit or self._stop.is_set()
 
     def background_room(self) -> int:
         """How many more paths may be looked at in the background."""
@@ -191,8 +214,8 @@ class Scheduler:
         Files that have been open or growing for more than `patience` seconds are not waited for.
         """
         self._take_arrived()
-        with self._room:
-            return self._room.wait_for(
+        with self._settled:
+            return self._settled.wait_for(
                 lambda: self._stop.is_set() or not self._is_undecided(noticed_before, patience), timeout
             )
 
@@ -236,9 +259,18 @@ class Scheduler:
         if ticket.is_folder:
             self._deliver_folder(ticket)
             return
-        while not self._stop.is_set() and not self._deliver(ticket, _FULL_SECONDS):
+        if self._deliver(ticket, 0.0):
+            return
+        # There is no room: what goes first has some of its own, and may become due meanwhile.
+        waiting = deque([ticket])
+        while waiting and not self._stop.is_set():
+            if self._deliver(waiting[0], _FULL_SECONDS):
+                waiting.popleft()
             self._pulse.step()
             self._take_arrived()
+            if waiting and waiting[0] is ticket:
+                with self._lock:
+                    waiting.extendleft(reversed(self._debouncer.due_first(time.monotonic(), _AT_ONCE)))
 
     def _take_arrived(self) -> None:
         """Filter and debounce what the observers noted. What another thread is just taking in is waited for."""

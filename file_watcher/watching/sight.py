@@ -7,10 +7,9 @@ where it is proved: the root, and the mount that the path lay on, are still the 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat as stat_module
-import struct
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -21,6 +20,7 @@ import structlog
 
 from file_watcher.errors import RetryableError
 from file_watcher.model import GONE, UNKNOWN, FileStat, Library, Sight, display, is_regular
+from file_watcher.system import FOLDER, filesystem_id, inode_flags
 from file_watcher.watching.mounts import MountReader, MountTable, folds_case
 from file_watcher.watching.nested import MountIdentity, MountsBelow, NestedMounts
 
@@ -28,10 +28,10 @@ log = structlog.get_logger(__name__)
 
 _PATH_MAX: Final = 4096
 """Bytes that a path may have, its final NUL included (limits.h)."""
-_FS_IOC_GETFLAGS: Final = 0x8008_6601 if struct.calcsize("l") == 8 else 0x8004_6601
 _FS_CASEFOLD_FL: Final = 0x4000_0000
-"""Both from linux/fs.h; see ioctl_iflags(2)."""
+"""From linux/fs.h; see ioctl_iflags(2)."""
 _REMEMBERED_FOLDERS: Final = 8_192
+_LINK_SECONDS: Final = 0.05
 
 
 class RootState(StrEnum):
@@ -134,6 +134,8 @@ class Eyes:
         self._nested: dict[int, NestedMounts] = {}
         self._doubted: set[int] = set()
         self._folder_folds = lru_cache(maxsize=_REMEMBERED_FOLDERS)(_has_casefold_flag)
+        self._any_folder_folds = lru_cache(maxsize=_REMEMBERED_FOLDERS)(self._ask_any_folder_folds)
+        self._links = _Links()
 
     def open(
         self,
@@ -226,8 +228,6 @@ class Eyes:
             return UNKNOWN
         if not view.wants_file(path):
             return GONE
-        if self.is_away(path, library):
-            return UNKNOWN
         sight = self._look(path, view)
         if sight is not GONE:
             return sight
@@ -237,21 +237,38 @@ class Eyes:
         return UNKNOWN if sight is GONE and not self._proves_absence(path, view) else sight
 
     def _look(self, path: bytes, view: _View) -> Sight:
+        """What the disk says. The mounts are asked after it: what was seen in the bare folder of a disk that is
+        away is no file of ours."""
+        sight = self._look_unmounted(path, view)
+        below = view.nested.now()
+        if any(below.is_away(place) for place in self._places(path, view.library, below)):
+            return UNKNOWN
+        if not isinstance(sight, FileStat):
+            return sight
+        folds = view.folds_at(path, below)
+        if folds is None and not below.mounted:
+            folds = self._any_folder_folds(view.library.root, path[: path.rfind(b"/")])
+        return sight if folds is False else self._exact(path, view, below, sight)
+
+    def _look_unmounted(self, path: bytes, view: _View) -> Sight:
+        """What is at the path, whatever disk it lies on; GONE where a link leads to it that is not to be followed."""
         root = view.library.root
         sight = look(path, follow_symlinks=view.follow_symlinks)
         if not isinstance(sight, FileStat):
             return sight
         if view.follow_symlinks:
-            if not view.library.holds(os.path.realpath(path)):
-                return GONE
-        elif any(_is_link(folder) for folder in _folders_between(root, path)):
-            return GONE
-        below = view.nested.now()
-        return sight if view.folds_at(path, below) is False else self._exact(path, view, below, sight)
+            is_ours = view.library.holds(os.path.realpath(path))
+        else:
+            is_ours = not self._links.lead_to(root, path)
+        return sight if is_ours else GONE
+
+    def _ask_any_folder_folds(self, root: bytes, folder: bytes) -> bool:
+        """Whether this folder of the root's own mount, or one above it up to the root, has the casefold flag."""
+        return any(map(self._folder_folds, (root, *folders_between(root, folder + b"/"))))
 
     def _exact(self, path: bytes, view: _View, below: MountsBelow, sight: FileStat) -> Sight:
         """The sight, if every name below the root is listed as it is spelled."""
-        for part in (*_folders_between(view.library.root, path), path):
+        for part in (*folders_between(view.library.root, path), path):
             parent, _, name = part.rpartition(b"/")
             folds = view.folds_at(part, below)
             if folds is False or (folds is None and not self._folder_folds(parent)):
@@ -286,10 +303,10 @@ def _identity(root: bytes) -> RootIdentity:
     result = os.stat(root)
     if not stat_module.S_ISDIR(result.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), root)
-    return RootIdentity(result.st_dev, result.st_ino, os.statvfs(root).f_fsid)
+    return RootIdentity(result.st_dev, result.st_ino, filesystem_id(root))
 
 
-def _folders_between(root: bytes, path: bytes) -> Iterator[bytes]:
+def folders_between(root: bytes, path: bytes) -> Iterator[bytes]:
     """The folders strictly below `root` on the way to `path`, from the top."""
     at = path.find(b"/", len(root.rstrip(b"/")) + 1)
     while at != -1:
@@ -299,10 +316,34 @@ def _folders_between(root: bytes, path: bytes) -> Iterator[bytes]:
 
 def runs_through_link(root: bytes, path: bytes) -> bool:
     """Whether a component of `path` strictly below `root`, its last one included, is a symbolic link."""
-    return any(_is_link(part) for part in _folders_between(root, path + b"/"))
+    return any(is_link(part) for part in folders_between(root, path + b"/"))
 
 
-def _is_link(path: bytes) -> bool:
+class _Links:
+    """Which folders are reached through symbolic links, each asked again after `_LINK_SECONDS`: many files of one
+    folder are looked at one after the other. A folder that is replaced by a link is told by the hint at itself."""
+
+    def __init__(self) -> None:
+        self._asked_at: dict[bytes, float] = {}
+        """When no link was seen on the way to a folder."""
+
+    def lead_to(self, root: bytes, path: bytes) -> bool:
+        """Whether a folder below the root on the way to the path is a link, as of now or a moment ago."""
+        folder = path[: path.rfind(b"/")]
+        now = time.monotonic()
+        if now - self._asked_at.get(folder, float("-inf")) < _LINK_SECONDS:
+            return False
+        if any(map(is_link, folders_between(root, path))):
+            self._asked_at.pop(folder, None)
+            return True
+        if len(self._asked_at) >= _REMEMBERED_FOLDERS:
+            self._asked_at.clear()
+        self._asked_at[folder] = now
+        return False
+
+
+def is_link(path: bytes) -> bool:
+    """Whether the path itself is a symbolic link; never raises OSError."""
     try:
         return stat_module.S_ISLNK(os.lstat(path).st_mode)
     except OSError:  # it vanished after the file was seen; the next hint tells
@@ -312,13 +353,10 @@ def _is_link(path: bytes) -> bool:
 def _has_casefold_flag(folder: bytes) -> bool:
     """Whether names in this folder are found under any spelling (ext4, f2fs, tmpfs: chattr +F)."""
     try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(folder, FOLDER)
     except OSError:  # may not be opened: then it may not be listed either, and the stat has to do
         return False
     try:
-        flags = fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(8))
-    except OSError:  # the filesystem has no such flags
-        return False
+        return bool(inode_flags(fd) & _FS_CASEFOLD_FL)
     finally:
         os.close(fd)
-    return bool(int.from_bytes(flags[:4], "little" if struct.pack("=H", 1)[0] else "big") & _FS_CASEFOLD_FL)

@@ -655,3 +655,41 @@ def test_a_root_that_is_unmounted_is_reported(root: Path) -> None:
     )
     lines = in_a_child(script, *OWN_LIMITS, "--mount").splitlines()
     assert lines[-2:] == ["['unmounted', 'root_lost']", "True"]
+
+
+@pytest.mark.parametrize("when", ["before it is watched", "while it is listed"])
+def test_a_link_that_takes_the_place_of_a_folder_is_neither_watched_nor_followed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    (tmp_path / "outside" / "deeper" / "still").mkdir(parents=True)
+    album = os.fsencode(root / "album")
+    listing, folders_in = inotify_tree.WatchTree._subfolders, inotify_tree._folders_in
+
+    def swap() -> None:
+        if not (root / "album").is_symlink():
+            (root / "album").rename(tmp_path / "aside")
+            (root / "album").symlink_to(tmp_path / "outside")
+
+    def after_its_parent(tree: inotify_tree.WatchTree, folder: bytes) -> list[bytes]:
+        found = listing(tree, folder)
+        swap()
+        return found
+
+    def at_its_turn(folder: bytes) -> list[bytes]:
+        if folder == album:
+            swap()
+        return folders_in(folder)
+
+    if when == "before it is watched":
+        monkeypatch.setattr(inotify_tree.WatchTree, "_subfolders", after_its_parent)
+    else:
+        monkeypatch.setattr(inotify_tree, "_folders_in", at_its_turn)
+    with watching(root) as watched:
+        assert (root / "album").is_symlink()
+        paths = set(watched.tree._active_callbacks_by_path)
+        assert paths <= {os.fsencode(root), album}, "nothing of what the link leads to"
+        assert watched.watch.drain(10)
+        (tmp_path / "outside" / "deeper" / "song.mp3").touch()
+        (tmp_path / "outside" / "song.mp3").touch()
+        assert all("song" not in name for name, _ in watched.told())
+        assert watched.troubles == []

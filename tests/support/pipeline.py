@@ -10,6 +10,7 @@ from file_watcher.model import FileEvent, Hint, HintKind, Observation, Source, T
 from file_watcher.processing.decider import Decider, DeciderConfig
 from file_watcher.processing.decision import Decision
 from file_watcher.processing.examine import Examination, Examiner
+from file_watcher.processing.idle import StreamConfig
 from file_watcher.processing.settle import SettleConfig
 from file_watcher.watching.debounce import Debouncer
 from file_watcher.watching.dirty import DebounceBounds
@@ -42,8 +43,10 @@ class Pipeline:
         window: float = 1.0,
         move_window: float = 2.0,
         bounds: DebounceBounds | None = None,
+        stream: StreamConfig | None = None,
     ) -> None:
         self.world = world
+        self._stream = stream
         self.ledger = MemoryLedger()
         self.mirror = Mirror()
         self.now = 1000.0
@@ -92,7 +95,11 @@ class Pipeline:
             except CatalogUnavailable:
                 self.debouncer.again(ticket, self.now, None, 1.0)
                 continue
-            if examination.observation is None:
+            if examination.rests:
+                self.debouncer.done(
+                    ticket, self.now, look_again_after=examination.again_after, stat=examination.stat
+                )
+            elif examination.observation is None:
                 self.debouncer.again(ticket, self.now, examination.stat, examination.again_after)
             else:
                 assert ticket.path not in self._in_flight, "two observations of one path at a time"
@@ -149,7 +156,9 @@ class Pipeline:
     def _begin(self) -> None:
         self.debouncer = Debouncer(self._window, bounds=self._bounds)
         config = SettleConfig(quiet=self._window, max_wait=MAX_WAIT)
-        self.examiner = Examiner(config, _View(self.world, self.ledger))
+        self.examiner = Examiner(
+            config, _View(self.world, self.ledger), self._stream, lambda: self.world.now_ns
+        )
         self.decider = Decider(
             DeciderConfig(move_window=self._move_window, patience=30.0),
             self.ledger,
@@ -183,6 +192,7 @@ class Pipeline:
                 self.now,
                 look_again_after=examination.keep_watching_after,
                 growing=ticket.path in growing,
+                stat=examination.stat,
             )
         for row in decision.recheck:
             self._look_at(row.path, delay=0.1, must_hash=True, background=True)
@@ -273,3 +283,4 @@ class _View:
         self.inode_with_other_names = world.inode_with_other_names
         self.read = world.read
         self.read_tags = world.read_tags
+        self.attributes = world.attributes

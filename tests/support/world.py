@@ -56,6 +56,8 @@ class Inode:
     """Somebody has it open for writing."""
     refusal: int | None = None
     """The errno with which every reading fails."""
+    mode: str = "644 0 0"
+    """What chmod changes."""
 
 
 @dataclass
@@ -71,6 +73,8 @@ class World:
     """Paths of which cannot be told what is there; what lies below them cannot be told either."""
     verified: bool = True
     """Whether the root is the one that we know."""
+    tells_attributes: bool = False
+    """Whether anybody wants to know of modes."""
     _free: list[int] = field(default_factory=list)
     _next: int = 100
 
@@ -209,7 +213,7 @@ class World:
             raise Unreadable(path, refusal)
         return Reading(sight, fingerprint_of(self.files[path].content), self.now_ns + self.read_lag_ns, 0.0)
 
-    def is_open_for_writing(self, path: bytes) -> bool | None:
+    def is_open_for_writing(self, path: bytes, device: int) -> bool | None:
         """Whether somebody left it open."""
         inode = self.files.get(path)
         return inode is not None and inode.is_open
@@ -219,6 +223,11 @@ class World:
         inode = self.files.get(path)
         is_linked = sum(each is inode for each in self.files.values()) > 1
         return inode.number if inode is not None and is_linked else 0
+
+    def attributes(self, path: bytes) -> str | None:
+        """Mode and owner of the file of now."""
+        inode = self.files.get(path)
+        return inode.mode if inode is not None and self.tells_attributes else None
 
     def read_tags(self, path: bytes, stat: FileStat) -> Future[Metadata | None] | None:
         """No media here."""

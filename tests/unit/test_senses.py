@@ -149,7 +149,7 @@ def test_workers_look_ask_read_and_count(roots: tuple[Library, Library], librari
     assert isinstance(stat, FileStat)
     assert workers.find(path, stat.inode) == []
     assert rows.asked == [(path, stat.inode)]
-    assert workers.is_open_for_writing(path) is None
+    assert workers.is_open_for_writing(path, 1) is None
     assert workers.read(path).stat == stat
     assert telemetry.sizes == [2]
     assert workers.read_tags(path, stat) is not None

@@ -17,9 +17,10 @@ BIGINT = st.integers(-(2**63), 2**63 - 1)
 
 def row_of(record: FileRecord, devices: RootDevices) -> tuple[Any, ...]:
     """The row as the database would give it back: row number first, without text and time."""
-    library_id, path, _text, file_id, *rest, _updated = values_of(record, devices, now_ns=0)
-    metadata, growing, racy = rest[-3:]
-    return (7, path, library_id, file_id, *rest[:-3], metadata, growing, racy)
+    library_id, path, _text, file_id, *rest, _updated, awaits_idle, attributes = values_of(
+        record, devices, now_ns=0
+    )
+    return (7, path, library_id, file_id, *rest, awaits_idle, attributes)
 
 
 @given(UNSIGNED)
@@ -45,7 +46,7 @@ def test_a_record_comes_back_from_its_row(
     devices = RootDevices()
     devices.set(1, DEVICE)
     stored = record(name, fingerprint=fingerprint, metadata=metadata, growing=flag, racy=not flag)
-    stored = replace(stored, stat=stat, row_id=7)
+    stored = replace(stored, stat=stat, row_id=7, awaits_idle=flag, attributes="644 0 0" if flag else None)
 
     assert record_of(row_of(stored, devices), devices) == stored
 

@@ -161,3 +161,18 @@ def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
 )
 def test_every_value_can_be_written_as_json(value: object) -> None:
     json.loads(json.dumps(redact(plain(value)), allow_nan=False))
+
+
+def test_an_indented_document_keeps_its_lines_and_only_those() -> None:
+    document = {"path": "a\nb\u202e\x9b", "list": [1, "\u2028"]}
+    escaped = escape_in_json(json.dumps(document, ensure_ascii=False, indent=2))
+    assert escaped.splitlines() == [
+        "{",
+        r'  "path": "a\nb\u202e\u009b",',
+        '  "list": [',
+        "    1,",
+        r'    "\u2028"',
+        "  ]",
+        "}",
+    ]
+    assert json.loads(escaped) == document

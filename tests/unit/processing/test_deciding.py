@@ -108,7 +108,14 @@ class Told(Telemetry):
         self.words: list[tuple[Any, ...]] = []
         self.on_word: Callable[[str], None] = lambda _: None
 
-    def done(self, ticket: Ticket, *, look_again_after: float | None = None, growing: bool = False) -> None:
+    def done(
+        self,
+        ticket: Ticket,
+        *,
+        look_again_after: float | None = None,
+        growing: bool = False,
+        stat: FileStat | None = None,
+    ) -> None:
         self._say("done", ticket.path, look_again_after, growing)
 
     def look_at(self, path: bytes, library: Library, source: Source, **how: Any) -> None:

@@ -21,7 +21,15 @@ from file_watcher.model import (
     Ticket,
 )
 from file_watcher.processing.examine import Examination, Examiner
-from file_watcher.processing.fingerprint import ChangedWhileReading, NotRegular, Reading, Unreadable, Vanished
+from file_watcher.processing.fingerprint import (
+    ChangedWhileReading,
+    Crowded,
+    NotRegular,
+    Reading,
+    Unreadable,
+    Vanished,
+)
+from file_watcher.processing.idle import StreamConfig
 from file_watcher.processing.settle import SettleConfig
 from tests.support.world import LIBRARY, fingerprint_of
 
@@ -43,6 +51,7 @@ class Around:
     tags: Future[Metadata | None] | None = None
     reads: int = 0
     linked_inode: int = 0
+    mode: str | None = None
 
     def look(self, path: bytes, library: Library | None) -> Sight:
         return self.sight
@@ -50,11 +59,14 @@ class Around:
     def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
         return [row for row in self.rows if row.path == path or row.stat.inode == inode]
 
-    def is_open_for_writing(self, path: bytes) -> bool | None:
+    def is_open_for_writing(self, path: bytes, device: int) -> bool | None:
         return self.is_open
 
     def inode_with_other_names(self, path: bytes) -> int:
         return self.linked_inode
+
+    def attributes(self, path: bytes) -> str | None:
+        return self.mode
 
     def read(self, path: bytes) -> Reading:
         self.reads += 1
@@ -199,6 +211,10 @@ def test_a_file_that_vanished_is_looked_at_again_at_once(error: Exception) -> No
     assert examine(Around(reading=error)) == Examination(None, STAT, 0.0)
 
 
+def test_a_large_file_that_others_are_before_is_looked_at_again_later() -> None:
+    assert examine(Around(reading=Crowded(A))) == Examination(None, STAT, 1.0)
+
+
 def test_a_file_that_changed_while_it_was_read_settles_again() -> None:
     assert examine(Around(reading=ChangedWhileReading(A))) == Examination(None, None, 1.0)
 
@@ -284,3 +300,54 @@ def test_a_write_under_a_name_that_is_not_wanted_makes_the_wanted_names_dirty() 
     assert examine(around, source=Source.RECHECK).other_links == ()
     around.linked_inode = 0
     assert examine(around).other_links == ()
+
+
+# -- streams -------------------------------------------------------------------------------------------
+
+
+def examine_stream(around: Around, age: float, **ticket: object) -> Examination:
+    """Examine a file of a stream library that was written so many seconds ago; it is idle after 60."""
+    stream = StreamConfig(idle=60.0, quiet=1.0, max_wait=30.0)
+    now_ns = STAT.ctime_ns + int(age * 1e9)
+    examiner = Examiner(SettleConfig(quiet=1.0, max_wait=30.0), around, stream, lambda: now_ns)
+    return examiner.examine(replace(TICKET, **ticket), NOW)  # type: ignore[arg-type]
+
+
+def test_what_grows_is_told_or_rests_and_is_not_read() -> None:
+    around = Around(is_open=True)
+    told = examine_stream(around, 1)
+    assert (observed(told).growing, observed(told).idle, told.keep_watching_after) == (True, False, 15.0)
+    around.rows = [row(stat=STAT, fingerprint=None, growing=True, awaits_idle=True)]
+    rest = examine_stream(around, 50, told_growing=NOW - 5)
+    assert (rest.observation, rest.rests, rest.stat, rest.again_after) == (None, True, STAT, 10.0)
+    assert around.reads == 0
+
+
+def test_what_is_idle_is_read_once_and_told_so() -> None:
+    around = Around(rows=[row(fingerprint=None, growing=True, awaits_idle=True)])
+    examination = examine_stream(around, 60)
+    assert (observed(examination).idle, observed(examination).fingerprint) == (True, ONE)
+    assert (examination.keep_watching_after, around.reads) == (None, 1)
+
+
+def test_complete_content_is_looked_at_again_when_it_may_be_idle_and_stays_unread() -> None:
+    around = Around(rows=[row(awaits_idle=True)])
+    examination = examine_stream(around, 20)
+    assert (observed(examination).idle, examination.keep_watching_after) == (False, 40.0)
+    assert (observed(examine_stream(around, 60)).idle, around.reads) == (True, 0)
+
+
+def test_what_begins_to_grow_while_it_is_read_is_told_as_growing() -> None:
+    around = Around(reading=ChangedWhileReading(A))
+    assert observed(examine_stream(around, 1)).growing
+    around.rows = [row(stat=STAT, fingerprint=None, growing=True)]
+    assert examine_stream(around, 60, told_growing=NOW - 5).rests
+
+
+def test_a_change_of_mode_that_the_kernel_tells_is_left_unread() -> None:
+    around = Around(LATER._replace(mtime_ns=STAT.mtime_ns), rows=[row(attributes="644 0 0")], mode="600 0 0")
+    assert (observed(examine(around)).attributes, around.reads) == ("600 0 0", 0)
+    assert observed(examine(around, closed=True)).fingerprint == ONE
+    assert observed(examine(around, source=Source.RESCAN)).fingerprint == ONE
+    around.mode = "644 0 0"
+    assert observed(examine(around)).fingerprint == ONE

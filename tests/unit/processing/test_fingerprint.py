@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 
 from file_watcher.model import FileStat, Fingerprint
 from file_watcher.processing.fingerprint import (
+    LONG_SIZE,
     ChangedWhileReading,
+    Crowded,
     Fingerprinter,
     Interrupted,
     NotRegular,
@@ -296,6 +298,46 @@ def test_a_stop_ends_the_reading_of_a_terabyte_within_one_block(tmp_path: Path) 
     with pytest.raises(Interrupted):
         Fingerprinter(lambda: len(read) == 3, limiter=read.append).read(bytes(path))
     assert read == [1 << 20] * 3
+
+
+def test_of_large_files_only_so_many_are_read_at_once_and_small_ones_at_any_time(tmp_path: Path) -> None:
+    large, other, small = tmp_path / "large.mp3", tmp_path / "other.mp3", tmp_path / "small.mp3"
+    for path, size in ((large, LONG_SIZE), (other, LONG_SIZE), (small, 10)):
+        path.touch()
+        os.truncate(path, size)
+    stop = threading.Event()
+
+    def meanwhile(_: int) -> None:
+        if stop.is_set():
+            return
+        stop.set()
+        with pytest.raises(Crowded):
+            fingerprinter.read(bytes(other))
+        assert fingerprinter.read(bytes(small)).stat.size == 10
+
+    is_told_to_stop = iter((False, False))
+    fingerprinter = Fingerprinter(
+        lambda: next(is_told_to_stop, stop.is_set()), limiter=meanwhile, long_readings=1
+    )
+    with pytest.raises(Interrupted):
+        fingerprinter.read(bytes(large))
+    with pytest.raises(Interrupted):
+        fingerprinter.read(bytes(other))
+
+
+def test_reading_a_terabyte_is_given_up_soon_after_the_file_was_removed(tmp_path: Path) -> None:
+    path = tmp_path / "huge.mp3"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    read: list[int] = []
+
+    def remove(count: int) -> None:
+        read.append(count)
+        path.unlink(missing_ok=True)
+
+    with pytest.raises(ChangedWhileReading):
+        Fingerprinter(never, limiter=remove).read(bytes(path))
+    assert sum(read) < 1 << 29
 
 
 def test_failed_readings_leave_no_descriptor_open(tmp_path: Path) -> None:

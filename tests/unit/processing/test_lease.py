@@ -147,6 +147,36 @@ def test_a_system_without_leases_knows_nothing(
     assert probe.is_open_for_writing(bytes(path)) is None
 
 
+_PROBE_WHILE_SOMEBODY_OPENS = """
+import fcntl, os, signal, sys
+from file_watcher.processing import lease
+
+ask = fcntl.fcntl
+
+def ask_and_open(descriptor, command, argument):
+    answer = ask(descriptor, command, argument)
+    if command == fcntl.F_SETLEASE and argument == fcntl.F_RDLCK:
+        try:
+            os.open(sys.argv[1], os.O_WRONLY | os.O_NONBLOCK)
+        except BlockingIOError:
+            print("the lease stood in the way", flush=True)
+    return answer
+
+lease.fcntl.fcntl = ask_and_open
+assert signal.getsignal(signal.SIGIO) is signal.SIG_DFL
+print(lease.WriterProbe(lambda device: True).is_open_for_writing(os.fsencode(sys.argv[1])))
+"""
+
+
+def test_a_program_that_does_nothing_about_signals_survives_a_writer_who_comes_during_the_probe(
+    path: Path,
+) -> None:
+    command = [sys.executable, "-c", _PROBE_WHILE_SOMEBODY_OPENS, str(path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == 0, "ended by signal"
+    assert result.stdout.splitlines() == ["the lease stood in the way", "False"]
+
+
 def test_the_signal_of_a_broken_lease_is_ignored() -> None:
     previous = signal.getsignal(signal.SIGIO)
     try:

@@ -53,6 +53,7 @@ class Outcomes(Telemetry):
     def __init__(self) -> None:
         self.submitted: list[tuple[Ticket, Examination]] = []
         self.put_off: list[tuple[Ticket, FileStat | None, float]] = []
+        self.resting: list[tuple[Ticket, FileStat | None, float]] = []
         self.errors: list[str] = []
         self.has_room = True
 
@@ -66,6 +67,9 @@ class Outcomes(Telemetry):
 
     def again(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
         self.put_off.append((ticket, stat, after))
+
+    def rest(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
+        self.resting.append((ticket, stat, after))
 
     def error(self, stage: str) -> None:
         self.errors.append(stage)

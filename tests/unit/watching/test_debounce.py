@@ -800,6 +800,21 @@ def test_a_file_that_moves_while_it_is_to_be_read_is_read_at_its_new_place() -> 
     assert not watched.take(14.0).must_hash, "it was decided before"
 
 
+def test_one_write_of_many_puts_off_no_look_that_is_due_anyway() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0, HintKind.WRITTEN)
+    watched.kernel(A, 10.9, HintKind.WRITTEN)
+    ticket = watched.take(11.0)
+    watched.kernel(A, 11.1, HintKind.WRITTEN)
+    watched.debouncer.done(ticket, 11.2, look_again_after=60.0)
+    again = watched.take(12.1)
+    assert again.path == A, "what was written after the look is looked at"
+    watched.debouncer.done(again, 12.2, look_again_after=5.0)
+    watched.kernel(A, 12.3, HintKind.WRITTEN)
+    assert watched.due(14.0) == [], "it rests, and is looked at in time"
+    assert watched.due(17.3) == [A]
+
+
 def test_what_is_in_flight_is_not_folded() -> None:
     watched = Watched(DebounceBounds(waiting=4))
     for path in ALBUM[:4]:
@@ -969,3 +984,74 @@ def test_few_background_looks_are_in_flight_together_so_that_fresh_changes_come_
     watched.debouncer.done(tickets[0], 11.0)
     assert watched.debouncer.next_due() == 10.0
     assert len(watched.debouncer.due(11.0, 100)) == 1
+
+
+# -- what goes first -----------------------------------------------------------------------------------
+
+
+WINDOW = 1.0
+
+
+def with_priority(bounds: DebounceBounds | None = None) -> Debouncer:
+    return Debouncer(WINDOW, bounds=bounds, goes_first=lambda path, _: path.endswith(b".first"))
+
+
+def test_what_goes_first_is_handed_out_before_a_thousand_others_that_keep_a_share() -> None:
+    debouncer = with_priority()
+    for number in range(1000):
+        debouncer.hint(Hint(b"/lib/%d" % number, HintKind.SCANNED, source=Source.SCAN), LIBRARY, 0.0, 0)
+    for number in range(20):
+        debouncer.hint(Hint(b"/lib/%d.first" % number, HintKind.CLOSED), LIBRARY, 0.0, 0)
+    tickets = debouncer.due(WINDOW, 16)
+    assert [ticket.is_first for ticket in tickets] == [True] * 12 + [False] * 4
+    assert [ticket.is_first for ticket in debouncer.due_first(WINDOW, 64)] == [True] * 8
+    assert debouncer.due_first(WINDOW, 64) == []
+    assert len(debouncer.due(WINDOW, 2000)) == 996
+    assert debouncer.next_due() is None
+
+
+def test_what_goes_first_is_waited_for_like_others_and_still_goes_first_when_it_comes_again() -> None:
+    debouncer = with_priority()
+    debouncer.hint(Hint(b"/lib/a.first", HintKind.CLOSED), LIBRARY, 0.0, 0)
+    assert debouncer.due(WINDOW / 2, 10) == []
+    (ticket,) = debouncer.due_first(WINDOW, 10)
+    debouncer.again(ticket, WINDOW, None, 1.0)
+    assert debouncer.next_due() == WINDOW + 1.0
+    (ticket,) = debouncer.due(WINDOW + 1.0, 10)
+    assert ticket.is_first
+
+
+def test_folding_loses_nothing_that_goes_first() -> None:
+    debouncer = with_priority(DebounceBounds(waiting=8, background=10, folders=4))
+    paths = [b"/lib/%d/%d" % (number % 2, number) for number in range(40)]
+    for path in [*paths, b"/lib/a.first"]:
+        debouncer.hint(Hint(path, HintKind.CLOSED), LIBRARY, 0.0, 0)
+    handed_out = {ticket.path for ticket in debouncer.due(100.0, 100)}
+    above = {b"/lib/a.first", b"/lib"}
+    assert handed_out & above
+
+
+# -- what rests ----------------------------------------------------------------------------------------
+
+
+def test_what_rests_is_not_dirty_and_keeps_what_was_seen_and_told() -> None:
+    debouncer = Debouncer(WINDOW)
+    stat = FileStat(3, 1, 1, 7, 100)
+    debouncer.hint(Hint(b"/lib/a", HintKind.CREATED), LIBRARY, 0.0, 0)
+    (ticket,) = debouncer.due(WINDOW, 1)
+    debouncer.done(ticket, 2.0, look_again_after=5.0, growing=True, stat=stat)
+    assert len(debouncer) == 0
+    (ticket,) = debouncer.due(7.0, 1)
+    assert (ticket.told_growing, ticket.last_stat, ticket.still_since) == (2.0, stat, 2.0)
+    debouncer.done(ticket, 7.0, look_again_after=5.0, stat=stat._replace(ctime_ns=9))
+    (ticket,) = debouncer.due(12.0, 1)
+    assert (ticket.told_growing, ticket.still_since) == (2.0, 2.0)
+
+
+def test_what_finds_no_room_to_rest_is_left_to_a_sweep() -> None:
+    debouncer = Debouncer(WINDOW, bounds=DebounceBounds(background=1))
+    for path in (b"/lib/a", b"/lib/b"):
+        debouncer.hint(Hint(path, HintKind.CREATED), LIBRARY, 0.0, 0)
+    for ticket in debouncer.due(WINDOW, 2):
+        debouncer.done(ticket, 2.0, look_again_after=5.0)
+    assert debouncer.take_unrested() == {LIBRARY}

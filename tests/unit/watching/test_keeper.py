@@ -485,3 +485,19 @@ def test_a_network_disk_below_the_root_is_polled_and_the_rest_is_watched(
         lookout.leave()
         lookout.close()
         assert lookout.join(Deadline(5))
+
+
+def test_where_the_system_has_no_inotify_a_library_is_watched_and_polled(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("file_watcher.watching.observer.native_supported", lambda: False)
+    lookout = lookout_of(library, "auto")
+    lookout.stand()
+    try:
+        assert (lookout.polled, lookout.watch_count(), lookout.why_renew()) == (None, 1, None)
+        assert lookout.why_blind() == "the watches of this system may miss changes"
+        assert not lookout.drain(0.1)
+    finally:
+        lookout.leave()
+        lookout.close()
+        assert lookout.join(Deadline(5))

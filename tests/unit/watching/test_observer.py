@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from watchdog.events import (
     DirCreatedEvent,
@@ -17,8 +19,9 @@ from watchdog.events import (
     FileSystemEvent,
 )
 
-from file_watcher.model import Hint, HintKind
-from file_watcher.watching.observer import hints_of
+from file_watcher.model import Hint, HintKind, Library
+from file_watcher.watching import inotify
+from file_watcher.watching.observer import LibraryWatch, hints_of
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,15 @@ def test_an_event_becomes_hints_for_every_path_that_may_have_changed(
     event: FileSystemEvent, hints: list[Hint]
 ) -> None:
     assert list(hints_of(event)) == hints
+
+
+@pytest.mark.parametrize(
+    ("system", "has_inotify"), [("linux", True), ("darwin", False), ("win32", False), ("freebsd14", False)]
+)
+def test_inotify_is_used_where_it_is_and_else_hints_are_no_promise(
+    monkeypatch: pytest.MonkeyPatch, system: str, has_inotify: bool
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    watch = LibraryWatch(Library(1, "music", "production", b"/m"), lambda hint: None, lambda trouble: None)
+    assert isinstance(watch._make_engine(), inotify.InotifyEngine) is has_inotify
+    assert (watch.may_miss() is None) is has_inotify

@@ -50,15 +50,17 @@ class Desk:
             self.folders.put,
             self.counts,
             lambda _, error: self.failures.append(error),
+            goes_first=lambda path, _: path.endswith(b".first"),
         )
 
     def wants(self, hint: Hint, library: Library) -> bool:
         return not hint.path.endswith(b".part")
 
     def deliver(self, ticket: Ticket, timeout: float) -> bool:
-        if self.has_room:
+        has_room = self.has_room or ticket.is_first
+        if has_room:
             self.files.put(ticket)
-        return self.has_room
+        return has_room
 
     def hint(self, path: bytes, kind: HintKind = HintKind.CLOSED, *, is_folder: bool = False) -> None:
         self.scheduler.observe(Hint(path, kind, is_folder), MUSIC)
@@ -324,3 +326,16 @@ def test_a_file_that_stays_open_is_looked_at_in_the_background(growing: bool) ->
         ticket = desk.ticket()
         assert ticket.source is Source.RECHECK
         assert (ticket.told_growing is not None) is growing
+
+
+def test_what_goes_first_is_delivered_while_others_wait_for_room() -> None:
+    with running() as desk:
+        desk.has_room = False
+        for number in range(200):
+            desk.hint(b"/m/%d.mp3" % number)
+        wait_for(lambda: desk.scheduler.depth() == 200, "the others")
+        desk.hint(b"/m/a.first")
+        assert desk.ticket().path == b"/m/a.first"
+        assert desk.files.empty()
+        desk.has_room = True
+        assert len({desk.ticket().path for _ in range(200)}) == 200

@@ -23,6 +23,7 @@ from file_watcher.watching.sight import (
     runs_through_link,
     verify_root,
 )
+from tests.support.waiting import wait_for
 
 
 def everything(_path: bytes) -> bool:
@@ -304,6 +305,18 @@ def test_a_folder_without_the_casefold_flag_is_not_listed(
     eyes.open(library, everything)
     monkeypatch.setattr(os, "listdir", lambda _path: pytest.fail("listed"))
     assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+
+
+def test_a_folder_that_becomes_a_link_is_noticed_a_moment_later(
+    library: Library, root: Path, song: Path, tmp_path: Path
+) -> None:
+    eyes = Eyes()
+    eyes.open(library, everything)
+    path = os.fsencode(song)
+    assert isinstance(eyes.look(path, library), FileStat)
+    song.parent.rename(tmp_path / "elsewhere")
+    song.parent.symlink_to(tmp_path / "elsewhere")
+    wait_for(lambda: eyes.look(path, library) is GONE, "the link to be noticed")
 
 
 def test_a_folder_that_became_a_link_holds_nothing(library: Library, root: Path, song: Path) -> None:

@@ -1,0 +1,121 @@
+"""The queue between the scheduler and the workers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from file_watcher.model import Library, Source, Ticket
+from file_watcher.processing.ticket_queue import TicketQueue
+from tests.support.waiting import wait_for
+
+LIBRARY = Library(1, "music", "production", b"/lib")
+
+
+def ticket(number: int) -> Ticket:
+    return Ticket(
+        path=b"/lib/%d" % number,
+        library=LIBRARY,
+        is_folder=False,
+        closed=False,
+        must_hash=False,
+        moved_from=frozenset(),
+        source=Source.KERNEL,
+        noticed=0.0,
+        changed_ns=0,
+        waited_since=0.0,
+        last_stat=None,
+        still_since=0.0,
+        told_growing=None,
+    )
+
+
+def run(work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_tickets_come_out_in_their_order() -> None:
+    tickets = TicketQueue(4)
+    for number in range(3):
+        assert tickets.put(ticket(number), 0.0)
+    assert len(tickets) == 3
+    assert [tickets.get(0.0) for _ in range(3)] == [ticket(number) for number in range(3)]
+
+
+def test_an_empty_queue_gives_nothing() -> None:
+    assert TicketQueue(4).get(0.01) is None
+
+
+def test_a_full_queue_takes_nothing() -> None:
+    tickets = TicketQueue(1)
+    assert tickets.put(ticket(1), 0.0)
+    assert not tickets.put(ticket(2), 0.01)
+    assert len(tickets) == 1
+
+
+def test_a_queue_of_one_passes_on_what_a_blocked_producer_has() -> None:
+    tickets = TicketQueue(1)
+    tickets.put(ticket(1), 0.0)
+    producer = run(lambda: tickets.put(ticket(2), 30.0))
+    taken = [wait_for(lambda: tickets.get(0.05), "a ticket") for _ in range(2)]
+    producer.join()
+    assert taken == [ticket(1), ticket(2)]
+
+
+def test_a_worker_that_waits_is_woken_by_a_ticket() -> None:
+    tickets = TicketQueue(4)
+    taken: list[Ticket | None] = []
+    workers = [run(lambda: taken.append(tickets.get(30.0))) for _ in range(3)]
+    wait_for(lambda: tickets._idle == 3, "the workers to wait")
+    for number in range(3):
+        tickets.put(ticket(number), 0.0)
+    for worker in workers:
+        worker.join()
+    assert sorted(each.path for each in taken if each) == [b"/lib/0", b"/lib/1", b"/lib/2"]
+
+
+def test_many_producers_and_workers_lose_nothing() -> None:
+    tickets = TicketQueue(8)
+    taken: list[bytes] = []
+
+    def produce(first: int) -> None:
+        for number in range(first, first + 500):
+            while not tickets.put(ticket(number), 1.0):
+                pass
+
+    def work() -> None:
+        while (each := tickets.get(2.0)) is not None:
+            taken.append(each.path)
+
+    threads = [run(lambda first=first: produce(first)) for first in (0, 500)]  # type: ignore[misc]
+    threads += [run(work) for _ in range(3)]
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(b"/lib/%d" % number for number in range(1000))
+
+
+def first(number: int) -> Ticket:
+    return replace(ticket(number), is_first=True)
+
+
+def test_what_goes_first_overtakes_and_the_others_keep_their_share() -> None:
+    lanes = TicketQueue(100)
+    for number in range(4):
+        lanes.put(ticket(number), 0.0)
+    for number in range(8):
+        lanes.put(first(number), 0.0)
+    taken = [lanes.get(0.0) for _ in range(len(lanes))]
+    kinds = "".join("F" if each is not None and each.is_first else "o" for each in taken)
+    assert kinds == "FFFoFFFoFFoo"
+    assert lanes.get(0.0) is None
+
+
+def test_a_queue_full_of_others_has_room_for_what_goes_first() -> None:
+    lanes = TicketQueue(1)
+    assert lanes.put(ticket(1), 0.0)
+    assert not lanes.put(ticket(2), 0.0)
+    assert lanes.put(first(3), 0.0)
+    assert not lanes.put(first(4), 0.0)
