@@ -126,7 +126,7 @@ class SnapshotWriter:
     def _pages(self, connection: Connection, scope: Scope) -> Iterator[list[FileRecord]]:
         devices = RootDevices()  # no message tells a device
         since_ns = _EVER if scope.since_ns is None else scope.since_ns
-        for first, end in _at_and_below(scope.folder):
+        for first, end in at_and_below(scope.folder):
             after = first
             while True:
                 values = (scope.library_id, after, end, since_ns, _PAGE)
@@ -169,8 +169,8 @@ class _Stopped(Exception):
     """Leaves the transaction so that it is undone."""
 
 
-def _at_and_below(folder: bytes) -> tuple[Interval, Interval]:
-    """A file of that name sorts apart from what lies below it: `a b` and `a.mp3` stand between."""
+def at_and_below(folder: bytes) -> tuple[Interval, Interval]:
+    """The paths at a folder, and those below it. Between the two stand others, such as `a b` and `a.mp3`."""
     stem = folder.rstrip(b"/")
     return (stem, stem + b"\0"), (stem + b"/", stem + b"0")
 

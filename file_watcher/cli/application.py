@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from file_watcher.cli.asking import approve, scan, sync
 from file_watcher.cli.checking import check
+from file_watcher.cli.completing import PROGRAM, answer_shells, completion
 from file_watcher.cli.consuming import consume
+from file_watcher.cli.duplicating import duplicates
+from file_watcher.cli.events import events
 from file_watcher.cli.migrating import migrate
-from file_watcher.cli.options import EVERYTHING, WHERE, with_settings
+from file_watcher.cli.options import CATALOG, EVERYTHING, WHERE, with_settings
 from file_watcher.cli.replaying import replay
 from file_watcher.cli.run import run
 from file_watcher.cli.status import status
+from file_watcher.cli.verifying import verify
 from file_watcher.version import VERSION
 
 _OWN_OPTIONS = frozenset({"--help", "--version"})
@@ -25,7 +30,9 @@ class RunByDefault(TyperGroup):
     """Without a command it is `run`, with run's options: `python -m file_watcher --data-dir /music`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `run` where no command stands."""
+        """Put `run` where no command stands; not while a shell asks which commands there are."""
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
         if not args or (args[0].startswith("-") and args[0] not in _OWN_OPTIONS):
             args = ["run", *args]
         return super().parse_args(ctx, args)
@@ -59,15 +66,23 @@ def _options_of_all(
     """Options that come before a command."""
 
 
-app.command()(with_settings(EVERYTHING)(run))
-app.command()(with_settings(WHERE)(status))
-app.command()(with_settings(WHERE)(sync))
-app.command()(with_settings(WHERE)(scan))
-app.command()(with_settings(WHERE)(approve))
-app.command()(with_settings(WHERE)(replay))
-app.command()(with_settings(WHERE)(consume))
-app.command()(with_settings(EVERYTHING)(check))
-app.command()(with_settings(WHERE)(migrate))
+_SERVICE: Final = "The service"
+_ASKING: Final = "Ask the service that runs"
+_READING: Final = "What was told, and whether it still holds"
+
+app.command(rich_help_panel=_SERVICE)(with_settings(EVERYTHING)(run))
+app.command(rich_help_panel=_SERVICE)(with_settings(EVERYTHING)(check))
+app.command(rich_help_panel=_SERVICE)(with_settings(WHERE)(migrate))
+app.command(rich_help_panel=_SERVICE)(completion)
+app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(status))
+app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(sync))
+app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(scan))
+app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(approve))
+app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(replay))
+app.command(rich_help_panel=_READING)(with_settings(WHERE)(consume))
+app.command(rich_help_panel=_READING)(with_settings(CATALOG)(events))
+app.command(rich_help_panel=_READING)(with_settings(CATALOG)(verify))
+app.command(rich_help_panel=_READING)(with_settings(CATALOG)(duplicates))
 
 
 def main() -> None:
@@ -76,4 +91,5 @@ def main() -> None:
         # A name on the disk may hold what the terminal's encoding cannot show: never a reason to fail.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    app(prog_name="file_watcher")
+    answer_shells()
+    app(prog_name=PROGRAM if os.path.basename(sys.argv[0]) == PROGRAM else "file_watcher")

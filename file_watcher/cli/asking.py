@@ -6,18 +6,17 @@ Everything runs on the caller's thread; the display of a wait has a thread of ri
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from file_watcher.cli.endings import FINE, WRONG, complain
 from file_watcher.cli.options import Given
+from file_watcher.cli.progress import showing_wait
 from file_watcher.errors import FileWatcherError, RetryableError, UsageError
-from file_watcher.ops.log import is_terminal
+from file_watcher.ops.sanitize import escape_in_json
 from file_watcher.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ def scan(
 def approve(
     given: Given,
     library: Annotated[str, typer.Argument(metavar="LIBRARY", help="Its name, as `status` shows it.")],
+    *,
+    as_json: AsJson = False,
 ) -> int:
     """Let a suspended library go on: what is missing from it was meant to be deleted."""
     settings = given.load().settings
@@ -90,6 +91,9 @@ def approve(
         ask(settings, "approve", {"library": library}, _APPROVE_SECONDS, "asking the service")
     except Refused as exc:
         raise UsageError(f"{exc}; `status` lists the libraries") from exc
+    if as_json:
+        print_json({"approved": library})
+        return FINE
     typer.echo(f"Library {library} is approved: it goes on, and what is gone from it is told as deleted.")
     return FINE
 
@@ -156,26 +160,6 @@ def _too_slow(database: Database, running: Running, kind: str, timeout: float) -
     return f"{kind} was not done after {timeout:g} s, and goes on: {'; '.join(held_up)}"
 
 
-@contextmanager
-def showing_wait(doing: str) -> Iterator[Callable[[int], None]]:
-    """A pulsing bar on a terminal, nothing elsewhere. Gives what shows how many messages wait."""
-    if not is_terminal(sys.stderr):
-        yield lambda _waiting: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(20),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(doing, total=None, left="")
-        yield lambda count: progress.update(task, left=f"{count} to send" if count else "")
-
-
 def _scanned(result: Mapping[str, Any]) -> str:
     differences = [f"{result.get(key, 0)} {key}" for key in ("new", "changed", "missing")]
     libraries = result.get("libraries", 0)
@@ -192,4 +176,4 @@ def in_seconds(value: object) -> str:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """One line on standard output."""
-    typer.echo(json.dumps(document, ensure_ascii=False))
+    typer.echo(escape_in_json(json.dumps(document, ensure_ascii=False)))

@@ -57,6 +57,29 @@ def open_catalog(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
+@contextmanager
+def read_catalog(settings: Settings) -> Iterator[Database]:
+    """The catalog, open and of our schema, for a command that is about nothing else.
+
+    Raises UsageError where there is none, or one that the service has not upgraded yet; else as `open_catalog`.
+    """
+    database = Database(catalog_url(settings))
+    try:
+        if database.path is not None and not database.path.exists():
+            raise UsageError(
+                f"No catalog is at {database.shown}: no service has run with it yet; {_START_IT}, or say with "
+                "--database-url or --instance-id which one is meant"
+            )
+        database.open()
+        try:
+            require_schema(database)
+        except NoService as exc:
+            raise UsageError(str(exc)) from exc
+        yield database
+    finally:
+        database.close()
+
+
 def require_schema(database: Database) -> None:
     """Raise CatalogError where the schema is a newer one, NoService where no service has made ours yet."""
     state = schema_state(database)

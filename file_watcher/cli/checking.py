@@ -22,6 +22,7 @@ from file_watcher.cli.findings import Finding, Mark, ok, problem, show, verdict,
 from file_watcher.cli.options import Given
 from file_watcher.cli.places import catalog_url
 from file_watcher.errors import CatalogUnavailable, FileWatcherError
+from file_watcher.ops.sanitize import escape_in_json
 from file_watcher.settings import Loaded, Settings, option_table, prepare_state_folder, state_folder
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def check(given: Given, *, as_json: AsJson = False) -> int:
         if not as_json:
             show(finding)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
+        document = [asdict(finding) for finding in findings]
+        typer.echo(escape_in_json(json.dumps(document, ensure_ascii=False, indent=2)))
     else:
         typer.echo(verdict(findings))
     return WRONG if worst(findings) is Mark.PROBLEM else FINE
@@ -146,7 +148,7 @@ def _judge_schema(database: Database) -> Iterator[Finding]:
 
 
 def _check_broker(loaded: Loaded) -> Iterator[Finding]:
-    from file_watcher.assembly import broker_config
+    from file_watcher.part_configs import broker_config
     from file_watcher.publishing.consume import probe
 
     try:

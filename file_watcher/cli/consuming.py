@@ -30,26 +30,32 @@ _UNCUT: Final = 100_000
 """Columns where no terminal limits them: a line for another program is whole."""
 
 
+_Keys = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ROUTING_KEY]...",
+        help="Such as file.created or file.*; without one, all.",
+        show_default=False,
+    ),
+]
+_Queue = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Take messages out of this queue, instead of copies of new ones."),
+]
+_Count = Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many messages.")]
+_Lines = Annotated[bool, typer.Option("--json", help="Print each message as one line of JSON.")]
+
+
 def consume(
     given: Given,
-    routing_keys: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[ROUTING_KEY]...",
-            help="Such as file.created or file.*; without one, all.",
-            show_default=False,
-        ),
-    ] = None,
+    routing_keys: _Keys = None,
     *,
-    queue: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Take messages out of this queue, instead of copies of new ones."),
-    ] = None,
-    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many messages.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each message as one line of JSON.")] = False,
+    queue: _Queue = None,
+    count: _Count = None,
+    as_json: _Lines = False,
 ) -> int:
     """Subscribe to the events and print them, until Ctrl-C."""
-    from file_watcher.assembly import broker_config
+    from file_watcher.part_configs import broker_config
     from file_watcher.publishing.consume import consume as subscribe
 
     if queue is not None and routing_keys:

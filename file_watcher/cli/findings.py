@@ -57,7 +57,7 @@ def show(finding: Finding) -> None:
     sign = word.ljust(8)
     if wants_color(sys.stdout):
         sign = f"\x1b[{parameters}m{sign}\x1b[0m"
-    typer.echo(f"{sign} {finding.subject}: {escape_for_terminal(finding.detail)}")
+    typer.echo(f"{sign} {escape_for_terminal(finding.subject)}: {escape_for_terminal(finding.detail)}")
     if finding.mend is not None:
         typer.echo(f"{'':8}   → {escape_for_terminal(finding.mend)}")
 

@@ -29,7 +29,7 @@ _PROCESS: Final = "This process"
 
 _PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     _WHAT: (
-        *("data_dir", "directories", "enabled", "recursive", "patterns", "ignore_patterns"),
+        *("data_dir", "directories", "preset", "enabled", "recursive", "patterns", "ignore_patterns"),
         *("follow_symlinks", "allowed_roots", "create_missing", "observer", "poll_interval", "max_watches"),
         *("rescan_interval", "loss_guard"),
     ),
@@ -52,6 +52,9 @@ WHERE: Final = frozenset(
     or info.key.startswith("rabbitmq_")
 )
 """Those that say where things are: for what talks to a service, its catalog or its broker."""
+
+CATALOG: Final = frozenset({"instance_id", "database_url"})
+"""Those that say which catalog is meant: for what only reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +130,9 @@ def _parameter(info: OptionInfo) -> inspect.Parameter:
         help=_help(info),
         rich_help_panel=panel_of(info),
     )
-    # A list that is given twice is one list: silently using the last would leave a folder unwatched.
-    return _keyword(info.key, option, list[str] | None if info.kind == "list" else str | None)
+    # A list that is given twice is one list: silently using the last would leave a folder unwatched. Two
+    # presets are refused in words.
+    return _keyword(info.key, option, list[str] | None if info.kind in {"list", "preset"} else str | None)
 
 
 def _keyword(name: str, option: object, annotation: object) -> inspect.Parameter:
@@ -140,13 +144,19 @@ def _help(info: OptionInfo) -> str:
     default = info.default.replace(",", ", ")  # so that a long list can be broken into lines
     # What has blanks is words about the default, not a value to type.
     shown = f"`{default}`" if " " not in info.default else info.default
-    choices = f" ({info.accepts})" if info.kind == "choice" else ""
+    choices = f" ({info.accepts})" if info.kind in {"choice", "preset"} else ""
     return f"{info.help}{choices}. `{info.environment[0]}`" + (f", else {shown}" if default else "")
 
 
 def _metavar(info: OptionInfo) -> str:
     """Short, since a wide one leaves no room for the help on 80 columns."""
-    named = {"boolean": "true|false", "secret": "TEXT", "address": "HOST:PORT", "choice": "WORD"}
+    named = {
+        "boolean": "true|false",
+        "secret": "TEXT",
+        "address": "HOST:PORT",
+        "choice": "WORD",
+        "preset": "WORD",
+    }
     return named.get(info.kind, info.kind.upper())
 
 

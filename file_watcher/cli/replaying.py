@@ -5,22 +5,27 @@ Everything runs on the caller's thread; the display of a wait has a thread of ri
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import threading
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from file_watcher.cli.asking import AsJson, Refused, TooSlow, ask, in_seconds, print_json, showing_wait
+from file_watcher.cli.asking import AsJson, Refused, TooSlow, ask, in_seconds, print_json
 from file_watcher.cli.endings import FINE, WRONG, complain
+from file_watcher.cli.figures import counted
+from file_watcher.cli.narrowing import Below, LibraryName, since_ns, ways_to
 from file_watcher.cli.options import Given
+from file_watcher.cli.progress import showing_wait
 from file_watcher.errors import BrokerUnavailable, PermanentError, UsageError
 from file_watcher.lifecycle import Deadline
+from file_watcher.ops.sanitize import escape_for_terminal
 from file_watcher.settings import Settings
-from file_watcher.settings.quantities import read_duration
+
+if TYPE_CHECKING:
+    from file_watcher.snapshots import Wish
 
 _A_DAY: Final = 86_400.0
 _LOOK_SECONDS: Final = 0.5
@@ -28,37 +33,30 @@ _LOOK_SECONDS: Final = 0.5
 _LONGEST_NAME: Final = 255
 """Bytes of a queue's name: a short string of AMQP 0-9-1."""
 
+_Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME|DURATION",
+        help="Only what was told of since then: `2026-01-31T12:00`, or `2h` ago. Nothing tells what has gone.",
+    ),
+]
+_Queue = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Only into this queue; without one, to the exchange."),
+]
+_Wait = Annotated[bool, typer.Option("--wait", help="Wait until the broker has confirmed all of it.")]
+_Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait at most.")]
+
 
 def replay(
     given: Given,
-    library: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="LIBRARY", help="Its name, as `status` shows it; without one, all.", show_default=False
-        ),
-    ] = None,
+    library: LibraryName = None,
     *,
-    path: Annotated[
-        str | None,
-        typer.Option("--path", metavar="PREFIX", help="Only this file, or what lies below this folder."),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME|DURATION",
-            help="Only what was told of since then: `2026-01-31T12:00`, or `2h` ago. Nothing tells what has gone.",
-        ),
-    ] = None,
-    queue: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Only into this queue; without one, to the exchange."),
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until the broker has confirmed all of it.")
-    ] = False,
-    timeout: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait at most.")
-    ] = _A_DAY,
+    path: Below = None,
+    since: _Since = None,
+    queue: _Queue = None,
+    wait: _Wait = False,
+    timeout: _Timeout = _A_DAY,
     as_json: AsJson = False,
 ) -> int:
     """Tell again what the catalog knows: a snapshot, between what was told before and what will be.
@@ -68,22 +66,17 @@ def replay(
     from file_watcher.snapshots import Wish
 
     settings = given.load().settings
-    wish = Wish(library, _ways_to(path), None if since is None else since_ns(since, time.time()), queue)
+    wish = Wish(library, ways_to(path), None if since is None else since_ns(since, time.time()), queue)
     if queue is not None:
         _look_for(queue, settings)
     deadline = Deadline(timeout)
-    try:
-        answer = ask(settings, "replay", wish.arguments(), timeout, "enqueuing")
-    except Refused as exc:
-        if exc.misuse:
-            raise UsageError(exc.reason) from exc
-        raise
+    answer = _asked(settings, wish, timeout)
     if not as_json:
         _print(answer)
-    unrouted = _confirmed(settings, answer["snapshots"], deadline, timeout) if wait else 0
+    unrouted = _confirmed(settings, answer["snapshots"], deadline, timeout) if wait else None
     if as_json:
-        print_json({**answer, "confirmed": wait, "unrouted": unrouted if wait else None})
-    elif wait and not unrouted:
+        print_json({**answer, "confirmed": wait, "unrouted": unrouted})
+    elif unrouted == 0:
         typer.echo("All of it is confirmed.")
     if unrouted:
         complain(f"{unrouted} of the messages reached no queue: {_why_unrouted(queue)}")
@@ -91,45 +84,19 @@ def replay(
     return FINE
 
 
-def since_ns(text: str, now: float) -> int:
-    """The moment in ns since the epoch; `now` in seconds since then. Raises UsageError.
-
-    Without a zone it is the local one. A number needs a unit: 2026 is no number of seconds.
-    """
-    moment = _moment(text.strip(), now)
-    if moment is None:
-        raise UsageError(
-            f"--since {text!r} is neither a time nor a duration; such as 2026-01-31, 2026-01-31T12:00Z, 90m or 7d"
-        )
-    if moment > now:
-        raise UsageError(
-            f"--since {text!r} lies in the future, so nothing has changed since; give a time before now"
-        )
-    return int(moment * 1e9)
-
-
-def _moment(text: str, now: float) -> float | None:
+def _asked(settings: Settings, wish: Wish, timeout: float) -> Mapping[str, Any]:
+    """The service's answer; what it takes for a misuse is one of ours."""
     try:
-        if text[-1:].isalpha() and text[-1:] != "Z":
-            return now - read_duration(text)
-        # The short form 20260131 would be taken for seconds by most who read it.
-        return dt.datetime.fromisoformat(text).astimezone().timestamp() if "-" in text else None
-    except (ValueError, OverflowError, OSError):  # beyond the years that the platform's clock can show
-        return None
-
-
-def _ways_to(path: str | None) -> tuple[bytes, ...]:
-    """As it was written and as it really is: libraries have real paths, but links may lead on inside of them."""
-    if path is None:
-        return ()
-    if not path or "\0" in path:
-        raise UsageError(f"--path {path!r} is no path; give a file or a folder inside of a library")
-    return os.fsencode(os.path.abspath(path)), os.fsencode(os.path.realpath(path))
+        return ask(settings, "replay", wish.arguments(), timeout, "enqueuing")
+    except Refused as exc:
+        if exc.misuse:
+            raise UsageError(exc.reason) from exc
+        raise
 
 
 def _look_for(queue: str, settings: Settings) -> None:
     """Nobody would get what is sent to a queue that is not there. Raises UsageError where that is so."""
-    from file_watcher.assembly import broker_config
+    from file_watcher.part_configs import broker_config
     from file_watcher.publishing.consume import has_queue
 
     if not 0 < len(os.fsencode(queue)) <= _LONGEST_NAME:
@@ -175,8 +142,9 @@ def _confirmed(
 
 def _print(answer: Mapping[str, Any]) -> None:
     for each in answer["snapshots"]:
-        files = "1 file" if each["files"] == 1 else f"{each['files']:,} files"
-        typer.echo(f"Snapshot {each['snapshot']} of library {each['library']}: {files} enqueued")
+        files = counted(each["files"], "file")
+        library = escape_for_terminal(each["library"])
+        typer.echo(f"Snapshot {each['snapshot']} of library {library}: {files} enqueued")
         if each["suspended"]:
             typer.echo(f"  ! The library is suspended: this is what it held before ({each['suspended']})")
     typer.echo(f"Enqueued in {in_seconds(answer.get('seconds'))}")

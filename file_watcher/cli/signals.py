@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 import structlog
 
 from file_watcher.lifecycle import Deadline, join_all, spawn
+from file_watcher.system import HANGUP
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class Signals:
         reader, writer = self._ends = socket.socketpair()
         writer.settimeout(0)
         self._wakeup_before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        handled = (*_ENDING, signal.SIGHUP) if self._on_hangup else _ENDING
+        handled = (*_ENDING, HANGUP) if self._on_hangup and HANGUP else _ENDING
         self._before = {number: signal.signal(number, _heard_elsewhere) for number in handled}
         self._threads.append(spawn("fw-signals", lambda: self._listen(reader), lambda _name, _error: None))
         return self
@@ -80,7 +81,7 @@ class Signals:
     def _obey(self, number: int) -> None:
         if number in _ENDING:
             self._end(number)
-        elif number == signal.SIGHUP and self._on_hangup is not None:
+        elif number == HANGUP and self._on_hangup is not None:
             self._on_hangup()
 
     def _end(self, number: int) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import sys
 import time
@@ -17,8 +16,9 @@ import typer
 
 from file_watcher.cli.asking import AsJson
 from file_watcher.cli.endings import FINE, WRONG, complain
+from file_watcher.cli.figures import duration_text, size_text, utc_text
 from file_watcher.cli.options import Given
-from file_watcher.ops.sanitize import escape_for_terminal
+from file_watcher.ops.sanitize import escape_for_terminal, escape_in_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,7 +52,7 @@ def status(
         require_schema(database)
         document = _document(database, live_instances(database, settings))
     if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        typer.echo(escape_in_json(json.dumps(document, ensure_ascii=False, indent=2)))
     else:
         _print(document)
     ready = [instance["ready"] for instance in document["instances"]]
@@ -113,7 +113,7 @@ def _instance(instance: Instance) -> dict[str, Any]:
         "host": instance.host,
         "pid": instance.pid,
         "version": instance.version,
-        "started": _time(instance.started_ns),
+        "started": utc_text(instance.started_ns),
         "http": instance.detail.get("http"),
         "ready": None if answer is None else answer[0],
         "reasons": [] if answer is None else answer[1],
@@ -127,8 +127,8 @@ def _last_event(seen: Overview) -> dict[str, Any] | None:
     return {
         "event_type": last.event_type,
         "path": last.path,
-        "recorded": _time(last.created_ns),
-        "confirmed": None if last.published_ns is None else _time(last.published_ns),
+        "recorded": utc_text(last.created_ns),
+        "confirmed": None if last.published_ns is None else utc_text(last.published_ns),
         "unrouted": last.unrouted,
     }
 
@@ -142,7 +142,7 @@ def _print(document: Mapping[str, Any]) -> None:
         typer.echo("No service runs; start it with: python -m file_watcher run")
     typer.echo(f"Catalog   {document['catalog']}")
     outbox = document["outbox"]
-    age = f", the oldest for {_age(outbox['oldest_seconds'])}" if outbox["waiting"] else ""
+    age = f", the oldest for {duration_text(outbox['oldest_seconds'])}" if outbox["waiting"] else ""
     messages = "message" if outbox["waiting"] == 1 else "messages"
     typer.echo(f"To send   {outbox['waiting']} {messages}{age}")
     if last := document["last_event"]:
@@ -174,7 +174,7 @@ def _table(libraries: Sequence[Mapping[str, Any]]) -> Table:
         state = library["state"] if library["first_scan_done"] else f"{library['state']}, not scanned yet"
         reason = f" ({library['reason']})" if library["reason"] else ""
         cells = (library["name"], f"{state}{reason}", library["path"])
-        numbers = (f"{library['files']:,}", _size(library["size"]))
+        numbers = (f"{library['files']:,}", size_text(library["size"]))
         table.add_row(*(Text(escape_for_terminal(cell)) for cell in cells), *numbers)
     return table
 
@@ -183,24 +183,3 @@ def _print_table(table: Table) -> None:
     from rich.console import Console
 
     Console(file=sys.stdout, highlight=False).print(table)
-
-
-def _size(size: int) -> str:
-    scaled = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if scaled < 1000:
-            return f"{scaled:.0f} {unit}" if unit == "B" else f"{scaled:.1f} {unit}"
-        scaled /= 1000
-    return f"{scaled:.1f} TB"
-
-
-def _age(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _time(nanoseconds: int) -> str:
-    moment = dt.datetime.fromtimestamp(nanoseconds // 10**9, dt.UTC)
-    return moment.isoformat().replace("+00:00", "Z")

@@ -3,77 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.support.commands import cli, on_terminal, powerless, refused, started
 from tests.support.messages import recorded
 from tests.support.ports import free_port
 from tests.support.rabbitmq import RabbitNode
 from tests.support.service import ServiceProcess, running
 from tests.support.subscriber import QUEUE, channel_to, subscribe
 from tests.support.waiting import wait_for
-
-PYTHON = (sys.executable, "-m", "file_watcher")
-POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--") if os.geteuid() == 0 else ()
-"""Without root's right to read and write everything: the capabilities are dropped, the files stay ours."""
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place of the test's own for the state, with a library in it to watch."""
-    (tmp_path / "library").mkdir()
-    for name, value in {
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
-        "DATA_DIR": str(tmp_path / "library"),
-        "WATCHER_HTTP_ADDR": f"127.0.0.1:{free_port()}",
-        "RABBITMQ_PORT": str(free_port()),
-        "COLUMNS": "80",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return tmp_path
-
-
-def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return ended([*PYTHON, *arguments], environment)
-
-
-def powerless(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The same, as somebody who may not read and write everything."""
-    return ended([*POWERLESS, *PYTHON, *arguments], {})
-
-
-def ended(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
-    """The one line that a command complained with."""
-    assert result.returncode == code, result
-    assert "Traceback" not in result.stderr
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("file_watcher: ")
-    return line.removeprefix("file_watcher: ")
-
 
 # bad input: one clear line, exit code 2, no traceback
 
@@ -354,57 +298,3 @@ def test_a_missing_folder_is_waited_for_and_that_is_said(home: Path) -> None:
 def test_the_health_of_nobody_is_1_with_a_reason(home: Path) -> None:
     told = cli("status", "--healthy", "--watcher-http-addr", f"127.0.0.1:{free_port()}")
     assert "no running service answers" in refused(told, code=1)
-
-
-@contextmanager
-def started(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that goes on; killed at the end where it still runs."""
-    with subprocess.Popen(
-        [*PYTHON, *arguments],
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-class Screen:
-    """What a process wrote to its terminal so far."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._text = b""
-
-    def __call__(self) -> str:
-        try:
-            while chunk := os.read(self._descriptor, 65_536):
-                self._text += chunk
-        except OSError:  # nothing more for now, or the process has closed the terminal
-            pass
-        return self._text.decode(errors="replace")
-
-
-@contextmanager
-def on_terminal(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], Screen]]:
-    """A command on a terminal of its own."""
-    ours, theirs = pty.openpty()
-    os.set_blocking(ours, False)
-    process = subprocess.Popen(
-        [*PYTHON, *arguments],
-        env={**os.environ, "TERM": "xterm", **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    try:
-        yield process, Screen(ours)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)

@@ -221,8 +221,10 @@ def test_approve_names_the_library(invoke: Invoke, url: str) -> None:
 
     with service(url, answer):
         result = invoke("approve", "music", "--database-url", url)
-    assert result.exit_code == 0
-    assert asked == [{"approve": {"library": "music"}}]
+        document = invoke("approve", "music", "--json", "--database-url", url)
+    assert result.exit_code == document.exit_code == 0
+    assert asked == [{"approve": {"library": "music"}}] * 2
+    assert json.loads(document.stdout) == {"approved": "music"}
 
 
 def test_a_library_that_is_not_known_is_wrong_use(invoke: Invoke, url: str) -> None:

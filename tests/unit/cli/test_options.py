@@ -106,3 +106,30 @@ def test_the_settings_of_the_broker_stand_together() -> None:
     panels = {info.key: panel_of(info) for info in option_table()}
     assert {panel for key, panel in panels.items() if key.startswith("rabbitmq_")} == {"RabbitMQ"}
     assert panels["data_dir"] != panels["debounce_time"] != panels["nice"]
+
+
+def test_a_preset_is_a_word_and_two_are_passed_on_so_that_they_are_refused() -> None:
+    assert Taken().value("preset", "--preset", "code") == "code"
+    two = Taken()("--preset", "code", "--preset", "video")
+    with pytest.raises(UsageError, match="only one preset can be the base"):
+        two.load()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--preset", "code", "--preset", "video"), "only one preset"),
+        (("--preset", "opera"), "music, video, documents, code or all"),
+        (("--patterns", "[ab"), "bracket that is not closed"),
+        (("--patterns", "x" * 10_000), "10000 characters"),
+        (("--patterns", "!*.tmp"), "name first what is wanted"),
+        (("--ignore-patterns", '["a\\u0000b"]'), "NUL"),
+    ],
+)
+def test_a_preset_or_pattern_that_cannot_be_used_ends_with_clear_words(
+    arguments: tuple[str, str], words: str
+) -> None:
+    result = CliRunner().invoke(app, ["check", *arguments])
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())
+    assert len(result.output) < 500

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,14 +16,12 @@ from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.owner import OwnerLock
 from file_watcher.catalog.requests import Request, Requests
 from file_watcher.cli import replaying
-from file_watcher.cli.replaying import since_ns
-from file_watcher.errors import BrokerUnavailable, UsageError
+from file_watcher.errors import BrokerUnavailable
 from file_watcher.publishing import consume
 from file_watcher.snapshots import Wish
 from tests.support.catalog import message, opened
 from tests.unit.cli.conftest import Invoke
 
-NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC).timestamp()
 SNAPSHOT: dict[str, Any] = {
     "snapshot": "0191",
     "library": "music",
@@ -70,42 +67,6 @@ def service(
 
 def enqueued(**changes: Any) -> Callable[[Request], Mapping[str, Any]]:
     return lambda _request: {"snapshots": [SNAPSHOT | changes], "seconds": 0.25}
-
-
-# since
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("2h", NOW - 7200),
-        ("90m", NOW - 5400),
-        ("7d", NOW - 7 * 86_400),
-        ("2026-03-01T11:00Z", NOW - 3600),
-        ("2026-03-01T11:00:00+00:00", NOW - 3600),
-        ("2026-03-01T13:00+02:00", NOW - 3600),
-        (" 2026-02-28T12:00:00.5Z ", NOW - 86_400 + 0.5),
-    ],
-)
-def test_a_time_or_a_duration_is_a_moment(text: str, seconds: float) -> None:
-    assert since_ns(text, NOW) == int(seconds * 1e9)
-
-
-def test_a_time_without_a_zone_is_the_local_one() -> None:
-    local = dt.datetime(2026, 2, 3, 4, 5).astimezone()
-    assert since_ns("2026-02-03T04:05", NOW) == int(local.timestamp() * 1e9)
-    assert since_ns("2026-02-03", NOW) < since_ns("2026-02-03T04:05", NOW)
-
-
-@pytest.mark.parametrize("text", ["", "soon", "2026", "20260101", "-2h", "2 weeks", "2026-13-01", "5"])
-def test_what_is_no_moment_is_refused_with_what_would_be(text: str) -> None:
-    with pytest.raises(UsageError, match="neither a time nor a duration; such as 2026-01-31"):
-        since_ns(text, NOW)
-
-
-def test_a_moment_to_come_is_refused() -> None:
-    with pytest.raises(UsageError, match="lies in the future"):
-        since_ns("2026-03-01T12:00:01Z", NOW)
 
 
 # asking

@@ -115,24 +115,6 @@ def test_warnings_are_lines_for_a_person(invoke: Invoke, served: Served, tmp_pat
     assert result.stderr.startswith("file_watcher: warning: FILE_WATCHER_SCAN_PATH is deprecated")
 
 
-def test_missing_folders_are_made_where_that_is_wanted(
-    invoke: Invoke, served: Served, tmp_path: Path
-) -> None:
-    wanted = tmp_path / "a" / "b"
-    assert invoke("run", "--data-dir", wanted).exit_code == 0
-    assert not wanted.exists()
-    assert invoke("run", "--data-dir", wanted, "--create-missing", "true").exit_code == 0
-    assert wanted.is_dir()
-    assert len(served.settings) == 2
-
-
-def test_a_folder_that_cannot_be_made_is_told(invoke: Invoke, served: Served) -> None:
-    result = invoke("run", "--data-dir", "/proc/nothing/here", "--create-missing", "true")
-    assert result.exit_code == 2
-    assert result.stderr.startswith("file_watcher: The folder '/proc/nothing/here' cannot be made")
-    assert served.settings == []
-
-
 def test_on_a_terminal_a_published_event_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
@@ -140,10 +122,18 @@ def test_on_a_terminal_a_published_event_is_a_line(tmp_path: Path, monkeypatch: 
     assert out.getvalue().split()[1:] == ["created", "m", "a.mp3"]
 
 
-def test_elsewhere_a_published_event_is_logged_with_its_values() -> None:
+def test_elsewhere_a_published_event_is_no_line() -> None:
     stream = io.StringIO()
     configure("INFO", "json", "me", stream)
-    running._teller(settings_of(Path("/m")), "json")(message(old_path=b"/m/b.mp3"))
+    running._teller(settings_of(Path("/m")), "json")(message())
+    assert stream.getvalue() == ""
+
+
+def test_at_its_finest_the_log_has_every_published_event_with_its_values() -> None:
+    stream = io.StringIO()
+    configure("DEBUG", "json", "me", stream)
+    settings = settings_of(Path("/m")).model_copy(update={"log_level": "DEBUG"})
+    running._teller(settings, "json")(message(old_path=b"/m/b.mp3"))
     told = json.loads(stream.getvalue())
     shown = {key: told[key] for key in ("event", "event_type", "path", "old_path", "event_id", "library")}
     assert shown == {

@@ -14,7 +14,6 @@ from file_watcher.catalog.libraries import Libraries, LibraryState
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.owner import OwnerLock
 from file_watcher.catalog.requests import Instances
-from file_watcher.cli.status import _age, _size
 from tests.support.catalog import ROOT, message, opened, record, store_of
 from tests.unit.cli.conftest import Invoke
 
@@ -119,18 +118,3 @@ def test_a_newer_catalog_is_refused_with_the_mend(invoke: Invoke, url: str) -> N
     result = invoke("status", "--database-url", url)
     assert result.exit_code == 2
     assert "Install that version again" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2 * 10**9, "2.0 GB"), (10**15, "1000.0 TB")],
-)
-def test_sizes_are_for_people(size: int, words: str) -> None:
-    assert _size(size) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (90, "1.5 min"), (7200, "2.0 h"), (86_400, "1.0 d")]
-)
-def test_ages_are_for_people(seconds: float, words: str) -> None:
-    assert _age(seconds) == words
