@@ -19,13 +19,24 @@ from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.requests import Instances, Requests
 from file_watcher.catalog.snapshot import SnapshotWriter
 from file_watcher.catalog.store import CatalogStore
-from file_watcher.desk import Desk, DeskConfig
+from file_watcher.desk import Desk
 from file_watcher.housekeeping import Housekeeping, HousekeepingConfig
 from file_watcher.ledger import Ledger, LibraryMemory, SystemClock
 from file_watcher.lifecycle import FailureReport
-from file_watcher.model import FileStat, Hint, HintKind, Library, OutboxMessage, Ticket
+from file_watcher.model import FileStat, Library, OutboxMessage, Ticket
 from file_watcher.ops.metrics import Metrics
 from file_watcher.ops.watchdog import Watchdog
+from file_watcher.outlet import Backlog, Delivery, Outlet, source_of
+from file_watcher.part_configs import (
+    broker_config,
+    desk_config,
+    goes_first,
+    granularity_ns,
+    keeper_config,
+    relay_config,
+    stream_config,
+    wants_hint,
+)
 from file_watcher.processing.decider import Decider, DeciderConfig
 from file_watcher.processing.deciding import DecidingConfig, DecidingStage
 from file_watcher.processing.examine import Examination, Examiner
@@ -35,8 +46,6 @@ from file_watcher.processing.pool import PoolConfig, WorkerPool
 from file_watcher.processing.read_limit import ReadLimit
 from file_watcher.processing.settle import SettleConfig
 from file_watcher.processing.tags.pool import TagReader
-from file_watcher.publishing.broker import BrokerConfig
-from file_watcher.publishing.dispatch import RelayConfig
 from file_watcher.publishing.rabbitmq import Publisher
 from file_watcher.publishing.relay import Relay
 from file_watcher.senses import DecidersEye, LeaseTrust, Libraries, WorkersSenses
@@ -46,21 +55,20 @@ from file_watcher.version import VERSION
 from file_watcher.watching.comparing import ScanConfig
 from file_watcher.watching.dirty import DebounceBounds
 from file_watcher.watching.filters import PathFilter
-from file_watcher.watching.keeper import KeeperConfig, LibraryKeeper
-from file_watcher.watching.mounts import MountReader, MountTable, timestamp_granularity_ns
+from file_watcher.watching.keeper import LibraryKeeper
+from file_watcher.watching.missing import make_missing
+from file_watcher.watching.mounts import MountReader
 from file_watcher.watching.scanning import ScanStage
 from file_watcher.watching.schedule import Scheduler
-from file_watcher.watching.sight import Eyes, inode_with_other_names
+from file_watcher.watching.sight import Eyes
 
-_TAG_PROCESSES: Final = 1
-"""One child reads 2,700 files a second, more than two cores can hash beside it."""
+_TAG_PROCESSES: Final = 2
+"""One child reads 5,000 files a second, more than two cores can hash beside it; the other one starts where a file
+keeps the first one busy."""
+_FRESH_SECONDS: Final = 0.02
 _MOST_WAITING: Final = 50_000
 """Dirty paths kept before their folders stand for them (35 MB); far beyond what scans make dirty by themselves,
 which is four times the buffer's size."""
-_MOST_AHEAD: Final = 10_000
-"""Messages, and at most a tenth of `outbox_limit`: what is marked as perhaps sent is not merged."""
-_FLUSH_SECONDS: Final = 1.5
-"""How long a stop waits for the confirms of what is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ class Parts:
     scans: ScanStage
     keeper: LibraryKeeper
     relay: Relay
-    publisher: Publisher
+    publisher: Delivery
     desk: Desk
     house: Housekeeping
     instances: Instances
@@ -92,16 +100,21 @@ class Surroundings:
     on_delivered: Callable[[OutboxMessage], None]
     detail: Callable[[], Mapping[str, Any]]
     keep_ownership: Callable[[], None]
+    outlet: Outlet | None = None
+    """Where messages go instead of to the broker. Metadata are left to whoever is there to ask for them."""
 
 
 class _Sink:
     """Where the pool's results go: observations to the decider, the rest back to the scheduler."""
 
-    def __init__(self, deciding: DecidingStage, scheduler: Scheduler) -> None:
+    def __init__(self, deciding: DecidingStage, scheduler: Scheduler, backlog: Backlog | None) -> None:
         self._deciding = deciding
         self._scheduler = scheduler
+        self._backlog = backlog
 
     def wait_for_room(self, timeout: float) -> bool:
+        if self._backlog is not None and not self._backlog.wait_for_room(timeout):
+            return False
         return self._deciding.wait_for_room(timeout)
 
     def submit(self, ticket: Ticket, examination: Examination) -> None:
@@ -110,6 +123,9 @@ class _Sink:
     def again(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
         self._scheduler.again(ticket, stat, after)
 
+    def rest(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
+        self._scheduler.done(ticket, look_again_after=after, stat=stat)
+
 
 def watched_libraries(database: Database, settings: Settings) -> list[tuple[Library, PathFilter]]:
     """The libraries of the configured roots, with their filters. Raises CatalogUnavailable."""
@@ -117,6 +133,11 @@ def watched_libraries(database: Database, settings: Settings) -> list[tuple[Libr
         return []
     rows, watch = LibraryRows(database), settings.watch
     libraries = [rows.ensure_library(os.fsencode(os.path.realpath(root))) for root in settings.roots]
+    if watch.create_missing:
+        for root, library in zip(settings.roots, libraries, strict=True):
+            state = rows.library_state(library.id)
+            was_watched = state is not None and state.root_inode is not None
+            make_missing(os.fsencode(root), was_watched=was_watched)
     return [
         (
             library,
@@ -132,31 +153,35 @@ def assemble(at: Surroundings) -> Parts:
     watched = watched_libraries(at.database, at.settings)
     libraries = Libraries(watched)
     store = CatalogStore(at.database)
-    store.own(library for library, _ in watched)
+    store.own((library for library, _ in watched), learns_attributes=watch.emit_chmod)
     outbox = Outbox(at.database, [library.id for library, _ in watched])
-    relay, publisher = _publishing(at, outbox)
+    depth = DepthWatch(outbox.depth)
+    relay, publisher = _publishing(at, outbox, depth, [library for library, _ in watched])
     eyes, trust = Eyes(MountReader()), LeaseTrust()
     eye = DecidersEye(eyes, libraries)
 
     # The pipeline is a circle: what the decider wants to have looked at goes back to the scheduler.
     scheduler = Scheduler(
         watch.debounce_time,
-        lambda hint, library: _wants(hint, libraries.filter_of(library)),
+        lambda hint, library: wants_hint(hint, libraries.filter_of(library)),
         lambda ticket, timeout: pool.put(ticket, timeout),  # noqa: PLW0108 - built below
         lambda ticket: scans.request_folder(ticket),  # noqa: PLW0108 - built below
         at.metrics,
         at.on_failure,
         watch.max_wait,
         DebounceBounds(waiting=max(_MOST_WAITING, 16 * watch.buffer_size)),
+        goes_first(watch, watched),
     )
     deciding = _deciding(at, store, eye, libraries, scheduler, relay, watched)
     tags = _tags(at)
-    pool = _pool(at, store, eye, trust, tags, _Sink(deciding, scheduler))
+    pool = _pool(
+        at, store, eye, trust, tags, _Sink(deciding, scheduler, Backlog.of(at.outlet, _fresh(outbox)))
+    )
     memory = LibraryMemory(
         LibraryRows(at.database), store, outbox, at.instance_id, trust.learn, relay.wake, at.metrics
     )
     keeper = LibraryKeeper(
-        _keeper_config(at.settings), watched, eyes, scheduler.observe, memory, at.on_failure
+        keeper_config(at.settings), watched, eyes, scheduler.observe, memory, at.on_failure
     )
     barrier = Barrier(keeper, scheduler, deciding, outbox, relay, watch.max_wait)
     scans = ScanStage(
@@ -173,7 +198,6 @@ def assemble(at: Surroundings) -> Parts:
     )
     replayer = _replayer(at, watched, relay)
     desk, instances = _desk(at, keeper, barrier, replayer)
-    depth = DepthWatch(outbox.depth)
     _show(at.metrics, depth, pool, deciding, scheduler, scans, keeper)
     house = _housekeeping(at, outbox, depth)
     return Parts(pool, tags, deciding, scheduler, scans, keeper, relay, publisher, desk, house, instances)
@@ -186,42 +210,18 @@ def watchdog_over(parts: Parts, metrics: Metrics, on_failure: FailureReport, lim
     return Watchdog([*stages, *parts.pool.progress, *parts.scans.progress], metrics, on_failure, limit)
 
 
-def _wants(hint: Hint, path_filter: PathFilter) -> bool:
-    """A write under a name that the filters leave out may be one to a file that has a wanted name, too."""
-    if hint.is_folder:
-        return path_filter.wants_folder(hint.path)
-    return path_filter.wants_file(hint.path) or (
-        hint.kind is not HintKind.DELETED and inode_with_other_names(hint.path) != 0
-    )
-
-
-def broker_config(settings: Settings) -> BrokerConfig:
-    """How to reach the broker. Raises UsageError."""
-    rabbitmq = settings.rabbitmq
-    return BrokerConfig(
-        url=rabbitmq.connection_url().get_secret_value(),
-        exchange=rabbitmq.exchange,
-        declare=rabbitmq.declare,
-        alternate_exchange=settings.watch.alternate_exchange,
-        ca_file=_text(rabbitmq.ca_file),
-        cert_file=_text(rabbitmq.cert_file),
-        key_file=_text(rabbitmq.key_file),
-    )
-
-
-def _publishing(at: Surroundings, outbox: Outbox) -> tuple[Relay, Publisher]:
-    watch = at.settings.watch
+def _publishing(
+    at: Surroundings, outbox: Outbox, depth: DepthWatch, watched: Sequence[Library]
+) -> tuple[Relay, Delivery]:
     relay = Relay(
         outbox,
-        RelayConfig(
-            rate_limit=watch.rate_limit,
-            flush_seconds=_FLUSH_SECONDS,
-            reserve_ahead=min(_MOST_AHEAD, watch.outbox_limit // 10),
-        ),
+        relay_config(at.settings.watch, None if at.outlet is None else at.outlet.buffer),
         at.on_failure,
         telemetry=at.metrics,
         on_delivered=at.on_delivered,
     )
+    if at.outlet is not None:
+        return relay, at.outlet.deliver(relay, source_of(LibraryRows(at.database), watched, depth.count))
     return relay, Publisher(broker_config(at.settings), at.instance_id, relay, at.on_failure)
 
 
@@ -236,28 +236,20 @@ def _deciding(
 ) -> DecidingStage:
     watch = at.settings.watch
     decider = Decider(
-        DeciderConfig(watch.move_window, watch.max_wait, _granularity_ns(watched)),
+        DeciderConfig(watch.move_window, watch.max_wait, granularity_ns(watched)),
         Ledger(store, at.instance_id, at.metrics),
         eye,
         SystemClock(),
         lambda _now: scheduler.oldest_undecided(watch.max_wait),
     )
     return DecidingStage(
-        DecidingConfig(watch.batch_size, watch.poll_interval, _granularity_ns(watched) / 1e9),
+        DecidingConfig(watch.batch_size, watch.poll_interval, granularity_ns(watched) / 1e9),
         decider,
         scheduler,
         libraries.of,
         relay.wake,
         at.metrics,
         at.on_failure,
-    )
-
-
-def _granularity_ns(watched: Sequence[tuple[Library, PathFilter]]) -> int:
-    """The coarsest timestamps of the filesystems that the libraries lie on."""
-    table = MountTable.read()
-    return max(
-        (timestamp_granularity_ns(table.fs_type_of(library.root)) for library, _ in watched), default=0
     )
 
 
@@ -271,19 +263,22 @@ def _pool(
 ) -> WorkerPool:
     watch, rate = at.settings.watch, at.settings.watch.read_rate_limit
     in_flight = at.settings.max_concurrent_files
+    threads = min(watch.scan_workers, in_flight)
     limiter = ReadLimit(rate * 1e6, lambda seconds: pool.wait_for_close(seconds)) if rate else None  # noqa: PLW0108
     senses = WorkersSenses(
         eye,
         store,
         WriterProbe(trust),
-        Fingerprinter(lambda: pool.gives_up(), limiter=limiter),  # noqa: PLW0108 - built below
-        tags,
+        # One thread is always left for files that are soon read. PLW0108: the pool is built below.
+        Fingerprinter(lambda: pool.gives_up(), limiter=limiter, long_readings=max(threads - 1, 1)),  # noqa: PLW0108
+        tags if at.outlet is None else None,
         at.metrics,
         follow_symlinks=watch.follow_symlinks,
+        wants_attributes=watch.emit_chmod,
     )
-    examiner = Examiner(SettleConfig(watch.debounce_time, watch.max_wait), senses)
+    examiner = Examiner(SettleConfig(watch.debounce_time, watch.max_wait), senses, stream_config(watch))
     pool = WorkerPool(
-        PoolConfig(min(watch.scan_workers, in_flight), watch.buffer_size, in_flight),
+        PoolConfig(threads, watch.buffer_size, in_flight),
         examiner.examine,
         sink,
         at.metrics,
@@ -310,25 +305,12 @@ def _replayer(at: Surroundings, watched: Sequence[tuple[Library, PathFilter]], r
     return Replayer(SnapshotWriter(at.database), libraries, at.instance_id, relay.wake, at.metrics)
 
 
-def _keeper_config(settings: Settings) -> KeeperConfig:
-    watch = settings.watch
-    return KeeperConfig(
-        watch.rescan_interval,
-        watch.poll_interval,
-        watch.observer,
-        watch.recursive,
-        watch.follow_symlinks,
-        watch.loss_guard,
-        watch.max_watches,
-    )
-
-
 def _desk(
     at: Surroundings, keeper: LibraryKeeper, barrier: Barrier, replayer: Replayer
 ) -> tuple[Desk, Instances]:
     instances = Instances(at.database, VERSION)
     requests = Requests(at.database, None if at.database.is_sqlite else at.instance_id)
-    config = DeskConfig(at.instance_id)
+    config = desk_config(at.instance_id, is_embedded=at.outlet is not None)
     return Desk(
         config,
         requests,
@@ -371,10 +353,11 @@ def _show(
     metrics.set_watches_source(keeper.watches)
 
 
+def _fresh(outbox: Outbox) -> Callable[[], int]:
+    """How many messages wait, hardly older than now: a buffer is full within moments, and never holds many."""
+    return DepthWatch(outbox.depth, longest=_FRESH_SECONDS).count
+
+
 def _depth_and_age(depth: DepthWatch) -> tuple[int, float | None]:
     count, oldest_ns = depth.depth()
     return count, None if oldest_ns is None else max(0.0, (SystemClock().now_ns() - oldest_ns) / 1e9)
-
-
-def _text(path: os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)

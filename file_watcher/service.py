@@ -32,7 +32,8 @@ from file_watcher.ops.health import HealthServer
 from file_watcher.ops.metrics import Metrics
 from file_watcher.ops.pages import HealthReport
 from file_watcher.ops.watchdog import STUCK_SECONDS, Watchdog
-from file_watcher.settings import FileWatchSettings, Settings
+from file_watcher.outlet import Outlet
+from file_watcher.settings import Settings
 from file_watcher.version import VERSION
 
 log = structlog.get_logger(__name__)
@@ -46,8 +47,6 @@ _OPENING_SECONDS: Final = 1.0
 _FIRST_RETRY: Final = 0.2
 _LONGEST_RETRY: Final = 10.0
 _UNEXPECTED: Final = "an error that nobody expected; it stands above with its traceback"
-_NOT_YET: Final = ("idle_timeout", "emit_chmod", "priority_patterns")
-"""Settings that are read and checked, but that nothing heeds yet."""
 
 
 class Service:
@@ -59,17 +58,23 @@ class Service:
         instance_id: str,
         catalog_url: str,
         on_delivered: Callable[[OutboxMessage], None],
+        outlet: Outlet | None = None,
     ) -> None:
-        """`on_delivered` is called, on one thread, for each message that the broker has confirmed."""
+        """`on_delivered` is called, on one thread, for each message that the broker has confirmed.
+
+        With an `outlet` messages go there, and no broker is needed.
+        """
         self._settings = settings
         self._instance_id = instance_id
         self._on_delivered = on_delivered
+        self._outlet = outlet
         self._database = Database(catalog_url)
         self._owner: Ownership | None = None
         self._is_owner = False
         self._metrics = Metrics()
         self._stop = threading.Event()
         self._failed: str | None = None
+        self._error: BaseException | None = None
         self._reason = ""
         self._outage: str | None = None
         self._parts: Parts | None = None
@@ -106,10 +111,25 @@ class Service:
         if self._parts is not None:
             self._parts.keeper.rescan(Source.RESCAN)
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the service early; None while nothing has."""
+        return self._error
+
+    @property
+    def outage(self) -> str | None:
+        """Why the catalog cannot be opened yet, though it is tried again and again; None where it can."""
+        return self._outage
+
+    def libraries_health(self) -> Health:
+        """Whether the libraries are watched, and how each is kept, by its name. Never blocks."""
+        if self._parts is None:
+            return Health("libraries", ok=False, detail="Not watched before the catalog is open.")
+        return self._parts.keeper.health()
+
     def _serve(self, parts: Parts) -> None:
         """Downstream first, so that nothing waits for a part that is not there yet; then wait."""
         self._parts = parts
-        self._warn_of_settings_without_effect()
         for stage in (parts.publisher, parts.relay, parts.deciding, parts.tags, parts.pool, parts.scheduler):
             stage.start()
         parts.scans.start()
@@ -225,6 +245,7 @@ class Service:
                 self._on_delivered,
                 self._detail,
                 self._owner.keep,
+                self._outlet,
             )
         )
 
@@ -240,16 +261,8 @@ class Service:
             is_known = isinstance(error, FileWatcherError)
             self._reason = str(error) if is_known else _UNEXPECTED
             self._failed = thread
+            self._error = error
         self._stop.set()
-
-    def _warn_of_settings_without_effect(self) -> None:
-        """Better a word than a setting that silently does nothing."""
-        watch, default = self._settings.watch, FileWatchSettings()
-        for name in _NOT_YET:
-            if getattr(watch, name) != getattr(default, name):
-                log.warning(
-                    "setting_without_effect", setting=f"file_watch.{name}", effect="none in this version"
-                )
 
     def _detail(self) -> Mapping[str, Any]:
         """What the heartbeat tells about this instance."""
@@ -264,7 +277,7 @@ class Service:
             self._instance_id,
             VERSION,
             liveness=[self._threads_health, self._stages_health],
-            readiness=[self._database_health, self._broker_health, self._libraries_health],
+            readiness=[self._database_health, self._broker_health, self.libraries_health],
         )
         return HealthServer(self._settings.http_addr, report, self._metrics.app(), self._fail)
 
@@ -297,8 +310,3 @@ class Service:
         if self._parts is None:
             return Health("broker", ok=False, detail="Not connected before the catalog is open.")
         return self._parts.publisher.health()
-
-    def _libraries_health(self) -> Health:
-        if self._parts is None:
-            return Health("libraries", ok=False, detail="Not watched before the catalog is open.")
-        return self._parts.keeper.health()

@@ -58,7 +58,7 @@ class InsideService:
     def healths(self) -> dict[str, Health]:
         """How its components are, by name."""
         service = self.service
-        parts = (service._database_health(), service._broker_health(), service._libraries_health())
+        parts = (service._database_health(), service._broker_health(), service.libraries_health())
         return {health.component: health for health in parts}
 
     def wait_until_ready(self, timeout: float = 30) -> None:
