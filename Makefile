@@ -10,6 +10,7 @@ OURSELVES := $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
 DEMO := $(CURDIR)/demo-library
+MEASURED := build/benchmarks
 
 # A stamp says that .venv holds what the lock says; it is older than a lock that was changed since.
 RUNTIME := $(VENV)/.runtime-installed
@@ -63,8 +64,20 @@ format: $(DEVELOPMENT) ## format the sources and mend what ruff can mend safely
 	$(PY) -m ruff format
 
 .PHONY: bench
-bench: $(DEVELOPMENT) test-servers ## measure; never part of the tests (ARGS="…" for its options)
-	$(PY) -m tests.benchmarks $(ARGS)
+bench: $(DEVELOPMENT) test-servers ## every promise about speed against its limit; never part of the tests (ARGS="…")
+	$(PY) -m tests.benchmarks --json $(MEASURED)/table.json $(ARGS)
+
+.PHONY: bench-curves
+bench-curves: $(DEVELOPMENT) test-servers ## pictures: block sizes, import rates, instances on one broker (ARGS="…")
+	$(PY) -m tests.benchmarks.curves --folder $(MEASURED) $(ARGS)
+
+.PHONY: bench-growth
+bench-growth: $(DEVELOPMENT) test-servers ## picture of 1,000 to 500,000 files; takes 20 minutes (ARGS="--sizes 1000,10000")
+	$(PY) -m tests.benchmarks.curves growth --folder $(MEASURED) $(ARGS)
+
+.PHONY: flame
+flame: $(DEVELOPMENT) test-servers ## flame graph of an import with py-spy (ARGS=--gil: who holds the interpreter's lock)
+	$(PY) -m tests.benchmarks.flame --output $(MEASURED)/flame.svg $(ARGS)
 
 .PHONY: soak
 soak: $(DEVELOPMENT) test-servers ## the long tests: the mirror with 20 seeds (MIRROR_SEEDS="1 2 …"), many files, slow faults

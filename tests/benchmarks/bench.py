@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pika
+from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.support.rabbitmq import RabbitNode
 
@@ -26,8 +27,10 @@ T = TypeVar("T")
 class Bench:
     """One run of benchmarks. Everything that it makes lies in a folder that ends with it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scale: float = 1.0) -> None:
+        """`scale`: how much of the real size is measured. Below 1 only the benchmarks themselves are tried."""
         self._folder = folder
+        self.scale = scale
         self._broker: RabbitNode | None = None
         self._numbers = count(1)
         self.cores = os.cpu_count() or 1
@@ -39,6 +42,10 @@ class Bench:
             self._broker = RabbitNode(self._folder / "rabbitmq")
             self._broker.start()
         return self._broker.url
+
+    def count(self, full: int, least: int = 1) -> int:
+        """So many at the scale of this run, at least `least`."""
+        return max(round(full * self.scale), least)
 
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
@@ -57,10 +64,10 @@ class Bench:
 
 
 @contextmanager
-def running_bench() -> Iterator[Bench]:
+def running_bench(scale: float = 1.0) -> Iterator[Bench]:
     """A bench in the system's temporary folder."""
     folder = Path(tempfile.mkdtemp(prefix="file-watcher-benchmarks-"))
-    bench = Bench(folder)
+    bench = Bench(folder, scale)
     try:
         yield bench
     finally:
@@ -69,23 +76,40 @@ def running_bench() -> Iterator[Bench]:
 
 
 @contextmanager
-def counted_queue(url: str, exchange: str, key: str = "#") -> Iterator[Callable[[], int]]:
+def counted_queue(
+    url: str, exchange: str, key: str = "#", keep: int | None = None
+) -> Iterator[Callable[[], int]]:
     """A durable queue that keeps what is published under `key`; yields how to ask how much that is.
 
     Nobody consumes, so that measuring takes nothing from the two cores that broker and service share.
+    `keep`: the broker drops all but the newest so many, so that its memory does not grow with the run.
     """
+    limits = None if keep is None else {"x-max-length": keep}
     connection = pika.BlockingConnection(pika.URLParameters(url))
     try:
         channel = connection.channel()
         queue = f"{exchange}.counted"
         channel.exchange_declare(exchange, "topic", durable=True)
-        channel.queue_declare(queue, durable=True)
+        channel.queue_declare(queue, durable=True, arguments=limits)
         channel.queue_bind(queue, exchange, key)
+        _keep_notices(channel, exchange)
         yield lambda: int(channel.queue_declare(queue, passive=True).method.message_count)
-        channel.queue_delete(queue)
+        for name in (queue, _notices_of(exchange)):
+            channel.queue_delete(name)
         channel.exchange_delete(exchange)
     finally:
         connection.close()
+
+
+def _keep_notices(channel: BlockingChannel, exchange: str) -> None:
+    """A queue for what is not counted: a message that no queue wants makes the service complain."""
+    channel.queue_declare(_notices_of(exchange), durable=True, arguments={"x-max-length": 10})
+    for key in ("library.#", "snapshot.#"):
+        channel.queue_bind(_notices_of(exchange), exchange, key)
+
+
+def _notices_of(exchange: str) -> str:
+    return f"{exchange}.notices"
 
 
 def settle_disk() -> None:

@@ -10,11 +10,13 @@ import os
 import shutil
 import subprocess
 import tempfile
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from typing import Final
 
 import mutagen
+from mutagen.id3 import ID3, TALB, TDRC, TIT2, TPE1
 
 from tests.support.processes import ServerMissing
 
@@ -27,6 +29,10 @@ _ENCODINGS: Final = {
 _BYTES_PER_SECOND: Final = {"mp3": 24_000, "flac": 123_000, "ogg": 22_500, "m4a": 25_000}
 """What these encoders make of a second of pink noise; noise, so that no encoder shrinks it to nothing."""
 _PER_FOLDER: Final = 20
+_RECORDING_BYTES: Final = 700_000
+_MP3_FRAMES_FROM: Final = 20_000
+_MP3_FRAMES_TO: Final = 600_000
+"""Of the recording: behind tags and the frame that tells its length, before what comes last."""
 
 
 def media_library(root: Path, count: int, size: int) -> list[Path]:
@@ -44,6 +50,25 @@ def media_library(root: Path, count: int, size: int) -> list[Path]:
     return paths
 
 
+def sized_library(root: Path, count: int, size: int) -> list[Path]:
+    """`count` tagged MP3 files of exactly `size` bytes (at least 4 KiB), 20 in each folder.
+
+    The frames of one recording are repeated: a stream of constant bit rate, whatever its length.
+    """
+    recording = _originals(_RECORDING_BYTES)[0].read_bytes()
+    frames = recording[_MP3_FRAMES_FROM:_MP3_FRAMES_TO]
+    sound = (frames * (size // len(frames) + 1))[:size]
+    paths = []
+    for number in range(count):
+        folder = root / f"Album {number // _PER_FOLDER:04d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{number:05d} Song.mp3"
+        tags = _id3(number)
+        path.write_bytes(tags + sound[: size - len(tags)])
+        paths.append(path)
+    return paths
+
+
 def json_library(root: Path, count: int) -> list[Path]:
     """`count` small JSON files of a few hundred bytes, 20 in each folder."""
     paths = []
@@ -55,6 +80,15 @@ def json_library(root: Path, count: int) -> list[Path]:
         path.write_text(json.dumps(node, indent=1))
         paths.append(path)
     return paths
+
+
+def tiny_library(root: Path, count: int) -> None:
+    """Many JSON files of a few bytes, 20 in each folder, 100 folders in each of those above; no list is kept."""
+    for number in range(0, count, _PER_FOLDER):
+        folder = root / f"{number // (100 * _PER_FOLDER):03d}" / f"{number // _PER_FOLDER:05d}"
+        folder.mkdir(parents=True)
+        for index in range(number, min(number + _PER_FOLDER, count)):
+            (folder / f"{index:06d}.json").write_text(f"[{index}]")
 
 
 def plain_library(root: Path, folders: int, per_folder: int) -> list[bytes]:
@@ -93,6 +127,22 @@ def _original(cache: Path, extension: str, size: int) -> Path:
     _tag(draft, 0)
     draft.rename(path)
     return path
+
+
+def _id3(number: int) -> bytes:
+    """An ID3v2.4 tag, without padding."""
+    tags = ID3()
+    texts = {
+        TIT2: f"Song {number:05d}",
+        TPE1: "Artist",
+        TALB: f"Album {number // _PER_FOLDER:04d}",
+        TDRC: "2024",
+    }
+    for frame, text in texts.items():
+        tags.add(frame(encoding=3, text=text))
+    memory = BytesIO()
+    tags.save(memory, padding=lambda _: 0)
+    return memory.getvalue()
 
 
 def _tag(path: Path, number: int) -> None:

@@ -1,74 +1,92 @@
-"""What a benchmark gives: ratios to something that was measured in the same run on the same machine."""
+"""What a benchmark gives: a row with its limit, and what was measured in each run."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from tests.benchmarks.arithmetic import lower_median, spread
+from tests.benchmarks.trust import require
 
 Sense = Literal["at least", "at most"]
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One row. `value` and `reference` have the same unit, so that their quotient means something.
+class Trial:
+    """One run. `ideal` was measured just before and after it, in the same unit; None: the limit is absolute."""
 
-    `facts` are the numbers behind it, for people who want to know more.
+    value: float
+    ideal: float | None = None
+
+    @property
+    def held(self) -> float:
+        """What the limit is held against: the ratio, or the value itself."""
+        return self.value if self.ideal is None else self.value / self.ideal
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of the table.
+
+    `row` is its name, `what` says in a few words what was measured and `against` what the ideal is.
+    `facts` are the numbers behind it, for people who want to know more. Raises `Untrue` where a number is
+    none (infinite, not a number, no ideal to divide by) or where nothing was measured.
     """
 
     row: str
-    value: float
-    reference: float
+    what: str
     unit: str
     limit: float
     sense: Sense
-    against: str
+    trials: tuple[Trial, ...]
+    against: str = ""
     facts: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def ratio(self) -> float:
-        """What the limit is held against."""
-        return self.value / self.reference
+    def __post_init__(self) -> None:
+        require(bool(self.trials), f"{self.row}: nothing was measured")
+        for trial in self.trials:
+            require(math.isfinite(trial.value), f"{self.row}: {trial.value} is no measurement")
+            ideal_is_true = trial.ideal is None or (math.isfinite(trial.ideal) and trial.ideal > 0)
+            require(ideal_is_true, f"{self.row}: {trial.ideal} is no ideal")
 
     @property
-    def is_reached(self) -> bool:
+    def middle(self) -> Trial:
+        """The run in the middle; it stands for the row."""
+        return lower_median(self.trials, lambda trial: trial.held)
+
+    @property
+    def ratio(self) -> float | None:
+        """Measured by ideal; None where the limit is absolute."""
+        return None if self.middle.ideal is None else self.middle.held
+
+    @property
+    def is_met(self) -> bool:
         """Whether the limit is kept."""
-        return self.ratio >= self.limit if self.sense == "at least" else self.ratio <= self.limit
+        held = self.middle.held
+        return held >= self.limit if self.sense == "at least" else held <= self.limit
+
+    @property
+    def scatter(self) -> float:
+        """How far apart the runs lie, as a part of their mean."""
+        return spread([trial.held for trial in self.trials])
 
     def as_json(self) -> dict[str, Any]:
         """All of it, with what follows from it."""
-        return {**asdict(self), "ratio": self.ratio, "is_reached": self.is_reached}
-
-
-def median(figures: Sequence[Figure]) -> Figure:
-    """The figure with the middle ratio of several runs of one row (the lower one of two)."""
-    return sorted(figures, key=lambda figure: figure.ratio)[(len(figures) - 1) // 2]
-
-
-def spread(figures: Sequence[Figure]) -> float:
-    """How far the ratios of several runs lie apart, as a part of their mean."""
-    ratios = [figure.ratio for figure in figures]
-    return (max(ratios) - min(ratios)) / statistics.mean(ratios)
-
-
-def table(figures: Sequence[Figure]) -> str:
-    """The figures as lines of text."""
-    lines = [("row", "measured", "reference", "ratio", "limit", "reached", "against")]
-    lines += [
-        (
-            figure.row,
-            f"{figure.value:,.4g} {figure.unit}",
-            f"{figure.reference:,.4g} {figure.unit}",
-            f"{figure.ratio:.2f}",
-            f"{'≥' if figure.sense == 'at least' else '≤'} {figure.limit:g}",
-            "yes" if figure.is_reached else "NO",
-            figure.against,
-        )
-        for figure in figures
-    ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+        middle = self.middle
+        return {
+            "row": self.row,
+            "what": self.what,
+            "unit": self.unit,
+            "value": middle.value,
+            "ideal": middle.ideal,
+            "against": self.against or None,
+            "ratio": self.ratio,
+            "limit": self.limit,
+            "sense": self.sense,
+            "is_met": self.is_met,
+            "runs": [{"value": each.value, "ideal": each.ideal, "held": each.held} for each in self.trials],
+            "scatter": self.scatter,
+            "facts": dict(self.facts),
+        }

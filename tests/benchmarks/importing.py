@@ -1,18 +1,14 @@
-"""How long the real service takes to import a library: shared by the rows that do so.
+"""How long the real service takes to import a library: shared by the rows and curves that do so.
 
-The clock is the service's own record of confirms (`published_ns` of its outbox), read after it has ended:
-a consumer that took times would take them from the cores that service and broker share. The confirms
-of a few milliseconds are recorded together; files of the first such group are not counted, since it is
-not known when the first of them began.
+The confirms of a few milliseconds are recorded together; files of the first such group are not counted,
+since it is not known when the first of them began.
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,11 +17,13 @@ from file_watcher.model import FileStat
 from file_watcher.processing.fingerprint import Fingerprinter
 from file_watcher.processing.tags.identity import Identity
 from file_watcher.processing.tags.reader import read_metadata
-from tests.benchmarks.bench import Bench, counted_queue, settle_disk, timed
-from tests.support.service import ServiceProcess
+from tests.benchmarks.bench import Bench, settle_disk, timed
+from tests.benchmarks.subject import Subject, subject
+from tests.benchmarks.trust import require, require_alive
 from tests.support.waiting import wait_for
 
 _PATIENCE_SECONDS: Final = 300.0
+_LOOKS_EVERY: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,52 +56,42 @@ def measure_ideal(paths: Sequence[Path]) -> Ideal:
         hasher.read(name)
         read_metadata(name, identity)
     hashing, _ = timed(lambda: [hasher.read(name) for name in names])
-    tags, _ = timed(lambda: [read_metadata(*each) for each in zip(names, identities, strict=True)])
+    tags, found = timed(lambda: [read_metadata(*each) for each in zip(names, identities, strict=True)])
+    readable = sum(metadata is not None and "error" not in metadata for metadata in found)
+    require(readable == len(names), f"only {readable} of {len(names)} files are readable media")
     return Ideal(hashing, tags)
 
 
-def run_import(bench: Bench, root: Path, files: int, **settings: str) -> Import:
-    """Start the service on a library that it does not know, and stop it once all files are confirmed."""
+def run_import(bench: Bench, root: Path, files: int, *, tagged: bool, **settings: str) -> Import:
+    """Start the service on a library that it does not know, and stop it once all files are confirmed.
+
+    Raises `tests.benchmarks.trust.Untrue` where anything but one message for each file comes.
+    """
     settle_disk()
-    exchange = f"import-{root.parent.name}"
-    with (
-        bench.folder("service") as folder,
-        counted_queue(bench.broker_url, exchange) as queued,
-    ):
-        catalog = folder / "catalog.sqlite3"
-        settings = {"FILE_WATCH_DEBOUNCE_TIME": "1s", "FILE_WATCH_MOVE_WINDOW": "2s", **settings}
-        service = ServiceProcess(
-            folder, root, bench.broker_url, exchange, f"sqlite:///{catalog}", INSTANCE_ID="bench", **settings
-        )
+    with subject(bench, root, settings) as tried:
         started_ns = time.time_ns()
-        service.start()
-        try:
-            wait_for(lambda: has_ended(service) or queued() >= files, "the messages", _PATIENCE_SECONDS, 0.1)
-            assert not has_ended(service), service.tail()
-            wait_for(lambda: _confirmed(catalog) == files, f"the record of {files} confirms")
-        finally:
-            service.stop()
-        return _from_catalog(catalog, files, started_ns)
+        tried.service.start()
+        wait_for(
+            lambda: require_alive(tried.service) and tried.queued() >= files,
+            "the messages",
+            _PATIENCE_SECONDS,
+            _LOOKS_EVERY,
+        )
+        wait_for(lambda: tried.confirmed() >= files, f"the record of {files} confirms")
+        require(tried.queued() == files, f"{files} files gave {tried.queued()} messages")
+        tried.require_imported(files, tagged=tagged)
+        return timing(tried, files, started_ns)
 
 
-def has_ended(service: ServiceProcess) -> bool:
-    """Whether the process ended by itself."""
-    return service.process is not None and service.process.poll() is not None
-
-
-def _confirmed(catalog: Path) -> int:
-    with closing(sqlite3.connect(f"file:{catalog}?mode=ro", uri=True)) as connection:
-        question = "SELECT count(*) FROM fw_events WHERE event_type = 'created' AND published_ns IS NOT NULL"
-        return int(connection.execute(question).fetchone()[0])
-
-
-def _from_catalog(catalog: Path, files: int, started_ns: int) -> Import:
-    with closing(sqlite3.connect(f"file:{catalog}?mode=ro", uri=True)) as connection:
-        groups = connection.execute(
-            "SELECT published_ns, count(*) FROM fw_events WHERE event_type = 'created' "
-            "GROUP BY published_ns ORDER BY published_ns"
-        ).fetchall()
+def timing(tried: Subject, files: int, started_ns: int) -> Import:
+    """From the service's own record of confirms; all files are confirmed."""
+    groups = tried.ask(
+        "SELECT published_ns, count(*) FROM fw_events WHERE event_type = 'created' "
+        "GROUP BY published_ns ORDER BY published_ns"
+    )
     (first_ns, first_count), (last_ns, _) = groups[0], groups[-1]
+    too_few = f"{first_count} of {files} confirms were recorded at once: too few files to tell a rate"
+    require(first_count <= files / 2, too_few)
     return Import(
         (files - first_count) / (last_ns - first_ns) * 1e9,
         (first_ns - started_ns) / 1e9,

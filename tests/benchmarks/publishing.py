@@ -17,6 +17,8 @@ from file_watcher.publishing.message import properties
 from file_watcher.publishing.rabbitmq import Publisher
 from tests.benchmarks.bench import Bench, counted_queue, timed
 from tests.benchmarks.figure import Figure
+from tests.benchmarks.trials import in_turn
+from tests.benchmarks.trust import Untrue, require
 from tests.support.messages import recorded
 
 _MESSAGES: Final = 20_000
@@ -24,15 +26,14 @@ _BLOCKING_MESSAGES: Final = 3_000
 _PATIENCE_SECONDS: Final = 120.0
 
 
-def measure(bench: Bench) -> list[Figure]:
+def measure(bench: Bench, runs: int) -> list[Figure]:
     """Confirmed messages per second into a durable queue."""
-    ours = publisher_alone(bench, _MESSAGES)
-    theirs = _blocking(bench, _BLOCKING_MESSAGES)
-    return [
-        Figure(
-            "publisher", ours, theirs, "messages/s", 6, "at least", "pika.BlockingConnection with confirms"
-        )
-    ]
+    count = bench.count(_MESSAGES, least=2_000)
+    blocking_count = bench.count(_BLOCKING_MESSAGES, least=300)
+    trials = in_turn(lambda: publisher_alone(bench, count), lambda: _blocking(bench, blocking_count), runs)
+    what = f"{count:,} messages of one import, each confirmed, into a durable queue"
+    against = "pika.BlockingConnection with confirms"
+    return [Figure("publisher", what, "msg/s", 6, "at least", trials, against)]
 
 
 def publisher_alone(bench: Bench, count: int) -> float:
@@ -43,12 +44,12 @@ def publisher_alone(bench: Bench, count: int) -> float:
         publisher = Publisher(BrokerConfig(bench.broker_url, exchange), "bench", feeder, feeder.note_failure)
         publisher.start()
         try:
-            assert feeder.ready.wait(_PATIENCE_SECONDS), publisher.health().detail
+            require(feeder.ready.wait(_PATIENCE_SECONDS), publisher.health().detail)
             seconds, _ = timed(feeder.feed_all)
         finally:
             publisher.close()
             publisher.join(Deadline(5))
-        assert queued() == count
+        require(queued() == count, f"{count} messages were published and {queued()} arrived")
     return count / seconds
 
 
@@ -67,7 +68,7 @@ def _blocking(bench: Bench, count: int) -> float:
 
         seconds, _ = timed(publish)
         connection.close()
-        assert queued() == count
+        require(queued() == count, f"{count} messages were published and {queued()} arrived")
     return count / seconds
 
 
@@ -87,9 +88,8 @@ class _Feeder:
     def feed_all(self) -> None:
         """Begin, and wait for the last confirm."""
         self._feed(self._window)
-        assert self._done.wait(_PATIENCE_SECONDS), (
-            f"{self._confirmed} of {len(self._messages)} were confirmed"
-        )
+        in_time = self._done.wait(_PATIENCE_SECONDS)
+        require(in_time, f"{self._confirmed} of {len(self._messages)} were confirmed")
         if self._error is not None:
             raise self._error
 
@@ -104,14 +104,14 @@ class _Feeder:
         self._feed(len(messages))
 
     def on_unrouted(self, messages: Sequence[OutboxMessage]) -> None:
-        self.note_failure("broker", AssertionError(f"{len(messages)} messages found no queue"))
+        self.note_failure("broker", Untrue(f"{len(messages)} messages found no queue"))
 
     def on_set_aside(self, messages: Sequence[OutboxMessage]) -> None:
-        self.note_failure("broker", AssertionError(f"{len(messages)} messages were too large"))
+        self.note_failure("broker", Untrue(f"{len(messages)} messages were too large"))
 
     def on_lost(self) -> None:
         if self._confirmed < len(self._messages):
-            self.note_failure("broker", AssertionError("the connection was lost"))
+            self.note_failure("broker", Untrue("the connection was lost"))
 
     def note_failure(self, _thread: str, error: BaseException) -> None:
         self._error = error
