@@ -20,6 +20,7 @@ from file_watcher.catalog import engines
 from file_watcher.processing import deciding
 from file_watcher.processing.decider import Decider
 from file_watcher.publishing.dispatch import Dispatch
+from file_watcher.publishing.rabbitmq import Publisher
 from file_watcher.senses import WorkersSenses
 from tests.support.catalog import another_process_writes
 from tests.support.consumer import Consumer
@@ -171,7 +172,9 @@ def test_a_broker_that_was_lost_counts_as_back_once_that_lasts_though_messages_f
     with serving(at.service(f"sqlite:///{tmp_path / 'state' / 'catalog.db'}")) as service:
         service.sync()
         at.consumer.drain()
-        session = service.parts.publisher._session
+        publisher = service.parts.publisher
+        assert isinstance(publisher, Publisher)
+        session = publisher._session
         assert session is not None
         session._loop.add_callback_threadsafe(lambda: session.cut(ConnectionResetError("cut by the test")))
         wait_for(lambda: not service.healths()["broker"].ok, "the loss to be seen")
