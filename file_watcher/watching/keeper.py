@@ -198,7 +198,12 @@ class LibraryKeeper:
         posts = self._posts.values()
         troubles = [trouble for post in posts if (trouble := post.trouble())]
         facts = {post.library.name: post.state() for post in posts}
-        detail = "; ".join(troubles) or f"{len(posts)} libraries are watched and were scanned."
+        what = (
+            "1 library is watched and was scanned."
+            if len(posts) == 1
+            else f"{len(posts)} libraries are watched and were scanned."
+        )
+        detail = "; ".join(troubles) or what
         return Health("libraries", ok=not troubles, detail=detail, facts=facts)
 
     def progress(self) -> Progress:

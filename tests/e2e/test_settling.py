@@ -46,13 +46,6 @@ class Listener(Consumer):
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Path:
-    folder = tmp_path / "library"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def listener(rabbit: RabbitNode, exchange: str) -> Listener:
     listener = Listener(rabbit.url, exchange)
     listener.subscribe()
