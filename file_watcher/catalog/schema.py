@@ -13,7 +13,7 @@ from sqlalchemy import Connection, inspect, text
 from file_watcher.catalog.database import Database
 from file_watcher.errors import CatalogError
 
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """All steps that this version knows, oldest first; the last is the schema it works with."""
 
 VERSION_TABLE: Final = "fw_alembic_version"

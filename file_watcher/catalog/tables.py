@@ -111,6 +111,7 @@ events = Table(
     Column("body", LargeBinary, nullable=False),
     Column("queue", String(255)),
     Column("snapshot", String(36)),
+    Column("exchange", String(255)),
     Index(
         "ix_fw_events_waiting",
         "sequence",
@@ -154,4 +155,71 @@ instances = Table(
     Column("started_ns", BigInteger, nullable=False),
     Column("heartbeat_ns", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("libraries", Text),
+    Column("counters", Text),
+    Column("errors", BigInteger),
+    Column("last_event_ns", BigInteger),
+)
+
+library_rules = Table(
+    "fw_library_rules",
+    metadata,
+    Column("library_id", Integer, primary_key=True, autoincrement=False),
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Settings of single libraries, by their name without `file_watch.`."""
+
+library_origins = Table(
+    "fw_library_origins",
+    metadata,
+    Column("library_id", Integer, primary_key=True, autoincrement=False),
+    Column("instance_id", String(64), primary_key=True),
+    Column("was_watched", Boolean, nullable=False, server_default=false()),
+)
+"""Libraries that an instance's environment (or options, or file) names: watched as long as it does."""
+
+leases = Table(
+    "fw_leases",
+    metadata,
+    Column("library_id", Integer, primary_key=True, autoincrement=False),
+    Column("instance_id", String(64), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("renewed_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+)
+"""Who owns a library now. Times are the database's own clock."""
+
+job_windows = Table(
+    "fw_job_windows",
+    metadata,
+    Column("id", BIG_KEY, primary_key=True),
+    Column("library_id", Integer, nullable=False),
+    Column("dedupe_key", String(255), nullable=False),
+    Column("type", String(255), nullable=False),
+    Column("queue", String(255), nullable=False),
+    Column("path", LargeBinary, nullable=False),
+    Column("path_text", Text, nullable=False),
+    Column("trigger", String(64), nullable=False),
+    Column("events", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("window_start_ns", BigInteger, nullable=False),
+    Column("due_ns", BigInteger, nullable=False),
+    Index("ux_fw_job_windows_key", "dedupe_key", unique=True),
+    Index("ix_fw_job_windows_due", "due_ns"),
+    sqlite_autoincrement=True,
+)
+
+log_lines = Table(
+    "fw_log",
+    metadata,
+    Column("id", BIG_KEY, primary_key=True),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("instance_id", String(64), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("event", Text, nullable=False),
+    Column("library", Text),
+    Column("fields", Text, nullable=False),
+    Index("ix_fw_log_created", "created_ns"),
+    sqlite_autoincrement=True,
 )
