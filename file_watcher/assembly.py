@@ -5,56 +5,77 @@ Each part gets its own small configuration here; this is the only place that kno
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from file_watcher.barrier import Barrier
+from file_watcher.catalog.changes import change_feed
 from file_watcher.catalog.compaction import Compaction
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.depth import DepthWatch
+from file_watcher.catalog.job_windows import JobWindows
+from file_watcher.catalog.journal import LogLines
+from file_watcher.catalog.leases import LeaseGuard
 from file_watcher.catalog.libraries import Libraries as LibraryRows
 from file_watcher.catalog.outbox import Outbox
-from file_watcher.catalog.requests import Instances, Requests
+from file_watcher.catalog.requests import Instances, Requests, Vitals
 from file_watcher.catalog.snapshot import SnapshotWriter
+from file_watcher.catalog.steering import read_steering
 from file_watcher.catalog.store import CatalogStore
 from file_watcher.desk import Desk
+from file_watcher.fleet import Fleet
 from file_watcher.housekeeping import Housekeeping, HousekeepingConfig
+from file_watcher.job_clock import JobClock, JobCloser, JobConfig
+from file_watcher.jobs.windows import changes_of
 from file_watcher.ledger import Ledger, LibraryMemory, SystemClock
 from file_watcher.lifecycle import FailureReport
-from file_watcher.model import FileStat, Library, OutboxMessage, Ticket
+from file_watcher.model import FileStat, OutboxMessage, Ticket
 from file_watcher.ops.metrics import Metrics
 from file_watcher.ops.watchdog import Watchdog
 from file_watcher.outlet import Backlog, Delivery, Outlet, source_of
 from file_watcher.part_configs import (
     broker_config,
+    by_library,
+    debounce_timing,
     desk_config,
     goes_first,
     granularity_ns,
-    keeper_config,
+    hashes,
+    kept_as,
+    longest_wait,
+    looking,
+    pacing,
+    pauses,
+    pool_config,
+    read_rate,
     relay_config,
+    scan_config,
+    settle_config,
     stream_config,
     wants_hint,
 )
+from file_watcher.paths import inner, real_path
+from file_watcher.planning import PlanConfig
 from file_watcher.processing.decider import Decider, DeciderConfig
 from file_watcher.processing.deciding import DecidingConfig, DecidingStage
 from file_watcher.processing.examine import Examination, Examiner
 from file_watcher.processing.fingerprint import Fingerprinter
 from file_watcher.processing.lease import WriterProbe
-from file_watcher.processing.pool import PoolConfig, WorkerPool
+from file_watcher.processing.pool import WorkerPool
 from file_watcher.processing.read_limit import ReadLimit
-from file_watcher.processing.settle import SettleConfig
 from file_watcher.processing.tags.pool import TagReader
 from file_watcher.publishing.rabbitmq import Publisher
 from file_watcher.publishing.relay import Relay
-from file_watcher.senses import DecidersEye, LeaseTrust, Libraries, WorkersSenses
-from file_watcher.settings import Settings
+from file_watcher.roster import Roster, Watched
+from file_watcher.senses import DecidersEye, LeaseTrust, WorkersSenses
+from file_watcher.settings import Layers, Settings
 from file_watcher.snapshots import Replayer
+from file_watcher.steering import Planner, Steering, candidates_of, problems_of_jobs
+from file_watcher.tenure import Candidate, Tenure, tenure_over
 from file_watcher.version import VERSION
-from file_watcher.watching.comparing import ScanConfig
+from file_watcher.watching.comparing import room_beside
 from file_watcher.watching.dirty import DebounceBounds
-from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.keeper import LibraryKeeper
 from file_watcher.watching.missing import make_missing
 from file_watcher.watching.mounts import MountReader
@@ -66,15 +87,13 @@ _TAG_PROCESSES: Final = 2
 """One child reads 5,000 files a second, more than two cores can hash beside it; the other one starts where a file
 keeps the first one busy."""
 _FRESH_SECONDS: Final = 0.02
-_MOST_WAITING: Final = 50_000
-"""Dirty paths kept before their folders stand for them (35 MB); far beyond what scans make dirty by themselves,
-which is four times the buffer's size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that `service` starts and stops."""
+    """Everything that `service` starts and stops, and the `fleet` that changes what they work on."""
 
+    fleet: Fleet
     pool: WorkerPool
     tags: TagReader
     deciding: DecidingStage
@@ -86,6 +105,11 @@ class Parts:
     desk: Desk
     house: Housekeeping
     instances: Instances
+    jobs: JobClock | None
+    """None inside another program, where nobody reads jobs."""
+    steering: Steering | None
+    """None inside another program, which says itself what is watched."""
+    tenure: Tenure
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +126,18 @@ class Surroundings:
     keep_ownership: Callable[[], None]
     outlet: Outlet | None = None
     """Where messages go instead of to the broker. Metadata are left to whoever is there to ask for them."""
+    layers: Layers | None = None
+    """What the settings were made of, where the database's rows steer, too; None inside another program."""
+    log_from: Callable[[str], None] = lambda _level: None
+    """Takes the level from which on the log is kept in the database."""
+
+    @property
+    def owns_all(self) -> bool:
+        """Whether all that waits in the outbox is ours to send, also of libraries that are watched no more.
+
+        Inside another program only what it watches now: a catalog may have served other folders before.
+        """
+        return self.database.is_sqlite and self.outlet is None
 
 
 class _Sink:
@@ -120,6 +156,9 @@ class _Sink:
     def submit(self, ticket: Ticket, examination: Examination) -> None:
         self._deciding.submit(ticket, examination)
 
+    def begin_reading(self, ticket: Ticket, stat: FileStat) -> None:
+        self._scheduler.begin_reading(ticket, stat)
+
     def again(self, ticket: Ticket, stat: FileStat | None, after: float) -> None:
         self._scheduler.again(ticket, stat, after)
 
@@ -127,68 +166,95 @@ class _Sink:
         self._scheduler.done(ticket, look_again_after=after, stat=stat)
 
 
-def watched_libraries(database: Database, settings: Settings) -> list[tuple[Library, PathFilter]]:
-    """The libraries of the configured roots, with their filters. Raises CatalogUnavailable."""
+def configured_libraries(database: Database, settings: Settings) -> list[Watched]:
+    """The libraries of the configured roots, by the settings of the process. Raises CatalogUnavailable."""
     if not settings.watch.enabled:
         return []
     rows, watch = LibraryRows(database), settings.watch
-    libraries = [rows.ensure_library(os.fsencode(os.path.realpath(root))) for root in settings.roots]
+    libraries = [rows.ensure_library(real_path(root)) for root in settings.roots]
     if watch.create_missing:
         for root, library in zip(settings.roots, libraries, strict=True):
             state = rows.library_state(library.id)
             was_watched = state is not None and state.root_inode is not None
-            make_missing(os.fsencode(root), was_watched=was_watched)
-    return [
-        (
-            library,
-            PathFilter(library.root, watch.patterns, watch.ignore_patterns, recursive=watch.recursive),
-        )
-        for library in libraries
-    ]
+            make_missing(inner(root), was_watched=was_watched)
+    return [Watched.by(library, watch) for library in libraries]
 
 
 def assemble(at: Surroundings) -> Parts:
     """Build and join all parts. Reads and writes the catalog's libraries; raises CatalogUnavailable."""
+    planner = _planner(at)
+    plan = None if planner is None else planner.plan()
+    if plan is not None:
+        at = replace(at, settings=plan.settings)
     watch = at.settings.watch
-    watched = watched_libraries(at.database, at.settings)
-    libraries = Libraries(watched)
-    store = CatalogStore(at.database)
-    store.own((library for library, _ in watched), learns_attributes=watch.emit_chmod)
-    outbox = Outbox(at.database, [library.id for library, _ in watched])
+    roster = Roster()
+    tenure, leases = tenure_over(
+        at.database,
+        at.instance_id,
+        in_use=lambda number: roster.get(number) is not None,
+        on_held=lambda held: _send_for(held, outbox, relay),
+        on_changed=lambda: follow(),  # noqa: PLW0108 - built below
+        on_failure=at.on_failure,
+    )
+    store = CatalogStore(at.database, leases=leases)
+    outbox = Outbox(at.database, None if at.owns_all else [], leases)
     depth = DepthWatch(outbox.depth)
-    relay, publisher = _publishing(at, outbox, depth, [library for library, _ in watched])
+    relay = _relay(at, outbox, roster, tenure)
+    configured = _configured(at, tenure)
+    if planner is None or plan is None:
+        watched = configured()
+    else:
+        watched = planner.watched(plan, tenure.hold(candidates_of(plan)))
+    for each in watched:
+        roster.put(each)
+    own = _owner_of(store, outbox, is_alone=at.database.is_sqlite)
+    own(watched)
+    publisher = _publisher(at, relay, depth, roster)
+    jobs = _jobs(at, roster, relay, tenure, leases)
     eyes, trust = Eyes(MountReader()), LeaseTrust()
-    eye = DecidersEye(eyes, libraries)
+    eye = DecidersEye(eyes, roster, tenure.holds)
 
     # The pipeline is a circle: what the decider wants to have looked at goes back to the scheduler.
     scheduler = Scheduler(
-        watch.debounce_time,
-        lambda hint, library: wants_hint(hint, libraries.filter_of(library)),
+        by_library(roster.rules_of, debounce_timing),
+        lambda hint, library: wants_hint(hint, roster.filter_of(library)),
         lambda ticket, timeout: pool.put(ticket, timeout),  # noqa: PLW0108 - built below
         lambda ticket: scans.request_folder(ticket),  # noqa: PLW0108 - built below
         at.metrics,
         at.on_failure,
-        watch.max_wait,
-        DebounceBounds(waiting=max(_MOST_WAITING, 16 * watch.buffer_size)),
-        goes_first(watch, watched),
+        DebounceBounds.beside(watch.buffer_size),
+        goes_first(roster.rules_of),
     )
-    deciding = _deciding(at, store, eye, libraries, scheduler, relay, watched)
+    deciding = _deciding(at, _ledger(at, store, roster, jobs), eye, roster, scheduler, relay)
     tags = _tags(at)
-    pool = _pool(
-        at, store, eye, trust, tags, _Sink(deciding, scheduler, Backlog.of(at.outlet, _fresh(outbox)))
+    pool, read_limit = _pool(
+        at, store, eye, roster, trust, tags, _Sink(deciding, scheduler, Backlog.of(at.outlet, _fresh(outbox)))
     )
     memory = LibraryMemory(
-        LibraryRows(at.database), store, outbox, at.instance_id, trust.learn, relay.wake, at.metrics
+        LibraryRows(at.database, leases),
+        store,
+        outbox,
+        at.instance_id,
+        trust.learn,
+        relay.wake,
+        at.metrics,
+        deciding.finish_round,
     )
     keeper = LibraryKeeper(
-        keeper_config(at.settings), watched, eyes, scheduler.observe, memory, at.on_failure
+        [kept_as(each) for each in watched],
+        eyes,
+        scheduler.observe,
+        memory,
+        at.on_failure,
+        watch.max_watches,
     )
-    barrier = Barrier(keeper, scheduler, deciding, outbox, relay, watch.max_wait)
+    barrier = Barrier(keeper, scheduler, deciding, outbox, relay, lambda: longest_wait(roster))
     scans = ScanStage(
-        ScanConfig(2 * watch.buffer_size, watch.recursive, watch.follow_symlinks),
+        by_library(roster.rules_of, scan_config),
+        room_beside(watch.buffer_size),
         store,
         eyes,
-        libraries.filter_of,
+        roster.filter_of,
         scheduler,
         barrier.is_decided,
         keeper.may_delete,
@@ -196,57 +262,186 @@ def assemble(at: Surroundings) -> Parts:
         at.metrics,
         at.on_failure,
     )
-    replayer = _replayer(at, watched, relay)
+    replayer = Replayer(
+        SnapshotWriter(at.database, leases), roster.libraries, at.instance_id, relay.wake, at.metrics
+    )
     desk, instances = _desk(at, keeper, barrier, replayer)
     _show(at.metrics, depth, pool, deciding, scheduler, scans, keeper)
     house = _housekeeping(at, outbox, depth)
-    return Parts(pool, tags, deciding, scheduler, scans, keeper, relay, publisher, desk, house, instances)
+    fleet = Fleet(roster, keeper, kept_as, deciding.finish_round, own, memory.say_goodbye)
+    adjust = _adjusting(pool, read_limit, deciding, scheduler, scans, relay, at.log_from)
+    steering = (
+        None
+        if planner is None
+        else Steering(
+            planner, at.settings, change_feed(at.database), tenure, fleet.apply, adjust, at.on_failure
+        )
+    )
+
+    def follow() -> None:
+        if steering is None:
+            fleet.apply(configured())
+        else:
+            steering.wake()
+
+    return Parts(
+        fleet,
+        pool,
+        tags,
+        deciding,
+        scheduler,
+        scans,
+        keeper,
+        relay,
+        publisher,
+        desk,
+        house,
+        instances,
+        jobs,
+        steering,
+        tenure,
+    )
+
+
+def _planner(at: Surroundings) -> Planner | None:
+    if at.layers is None:
+        return None
+    libraries = LibraryRows(at.database)
+    config = PlanConfig(
+        at.instance_id,
+        at.layers,
+        is_alone=at.database.is_sqlite,
+        catalog_file=at.database.path,
+        problems_of_jobs=problems_of_jobs,
+    )
+    return Planner(
+        config,
+        lambda: read_steering(at.database),
+        lambda roots: libraries.ensure_libraries(roots, at.instance_id),
+    )
+
+
+def _adjusting(
+    pool: WorkerPool,
+    read_limit: ReadLimit,
+    deciding: DecidingStage,
+    scheduler: Scheduler,
+    scans: ScanStage,
+    relay: Relay,
+    log_from: Callable[[str], None],
+) -> Callable[[Settings], None]:
+    """Passes on what holds for the process as a whole and may change while it runs."""
+
+    def adjust(settings: Settings) -> None:
+        watch = settings.watch
+        pool.resize(pool_config(settings))
+        read_limit.set_rate(read_rate(watch))
+        deciding.set_batch_size(watch.batch_size)
+        scheduler.resize(watch.buffer_size)
+        scans.resize(watch.buffer_size)
+        relay.set_rate(watch.rate_limit)
+        log_from(watch.log_to_database)
+
+    return adjust
 
 
 def watchdog_over(parts: Parts, metrics: Metrics, on_failure: FailureReport, limit: float) -> Watchdog:
     """Whoever notices a stage that makes no progress for `limit` seconds."""
     alone = (parts.publisher, parts.relay, parts.deciding, parts.tags, parts.scheduler, parts.keeper)
-    stages = [stage.progress for stage in (*alone, parts.desk, parts.house)]
-    return Watchdog([*stages, *parts.pool.progress, *parts.scans.progress], metrics, on_failure, limit)
+    some = [stage for stage in (parts.jobs, parts.steering) if stage is not None]
+    stages = [stage.progress for stage in (*alone, parts.desk, parts.house, parts.tenure, *some)]
+    return Watchdog([*stages, *parts.scans.progress], metrics, on_failure, limit, [parts.pool.progress])
 
 
-def _publishing(
-    at: Surroundings, outbox: Outbox, depth: DepthWatch, watched: Sequence[Library]
-) -> tuple[Relay, Delivery]:
-    relay = Relay(
+def _configured(at: Surroundings, tenure: Tenure) -> Callable[[], list[Watched]]:
+    """What our own settings name and is ours now; asked where nothing else steers."""
+    named: list[Watched] = [] if at.layers is not None else configured_libraries(at.database, at.settings)
+    candidates = [Candidate(each.library.id, each.library.root, is_named=True) for each in named]
+
+    def configured() -> list[Watched]:
+        held = tenure.hold(candidates)
+        return [each for each in named if each.library.id in held]
+
+    return configured
+
+
+def _relay(at: Surroundings, outbox: Outbox, roster: Roster, tenure: Tenure) -> Relay:
+    return Relay(
         outbox,
         relay_config(at.settings.watch, None if at.outlet is None else at.outlet.buffer),
         at.on_failure,
         telemetry=at.metrics,
         on_delivered=at.on_delivered,
+        pacing=pacing(roster),
+        may_publish=tenure.may_publish,
     )
+
+
+def _publisher(at: Surroundings, relay: Relay, depth: DepthWatch, roster: Roster) -> Delivery:
     if at.outlet is not None:
-        return relay, at.outlet.deliver(relay, source_of(LibraryRows(at.database), watched, depth.count))
-    return relay, Publisher(broker_config(at.settings), at.instance_id, relay, at.on_failure)
+        return at.outlet.deliver(relay, source_of(LibraryRows(at.database), roster.libraries(), depth.count))
+    return Publisher(broker_config(at.settings), at.instance_id, relay, at.on_failure, roster.job_queues)
+
+
+def _send_for(held: Collection[int], outbox: Outbox, relay: Relay) -> None:
+    """Publish what waits of the libraries whose leases are held, also of those that are watched no more."""
+    outbox.own(held)
+    relay.reread()
+
+
+def _jobs(
+    at: Surroundings, roster: Roster, relay: Relay, tenure: Tenure, leases: LeaseGuard
+) -> JobClock | None:
+    if at.outlet is not None:
+        return None
+    closer = JobCloser(
+        JobConfig(at.instance_id, at.settings.rabbitmq.jobs_exchange),
+        JobWindows(at.database, leases),
+        roster.jobs_of,
+        lambda: None if at.owns_all else tenure.held(),
+        relay.wake,
+        at.metrics,
+    )
+    return JobClock(closer, at.on_failure)
+
+
+def _ledger(at: Surroundings, store: CatalogStore, roster: Roster, jobs: JobClock | None) -> Ledger:
+    if jobs is None:
+        return Ledger(store, at.instance_id, at.metrics)
+    return Ledger(
+        store,
+        at.instance_id,
+        at.metrics,
+        lambda events: changes_of(events, roster.jobs_of, roster.of),
+        jobs.expect,
+    )
 
 
 def _deciding(
     at: Surroundings,
-    store: CatalogStore,
+    ledger: Ledger,
     eye: DecidersEye,
-    libraries: Libraries,
+    roster: Roster,
     scheduler: Scheduler,
     relay: Relay,
-    watched: Sequence[tuple[Library, PathFilter]],
 ) -> DecidingStage:
     watch = at.settings.watch
     decider = Decider(
-        DeciderConfig(watch.move_window, watch.max_wait, granularity_ns(watched)),
-        Ledger(store, at.instance_id, at.metrics),
+        DeciderConfig(
+            watch.move_window,
+            watch.max_wait,
+            by_library(roster.rules_of, lambda library, _: granularity_ns(library)),
+        ),
+        ledger,
         eye,
         SystemClock(),
-        lambda _now: scheduler.oldest_undecided(watch.max_wait),
+        lambda _now: scheduler.undecided(longest_wait(roster)),
     )
     return DecidingStage(
-        DecidingConfig(watch.batch_size, watch.poll_interval, granularity_ns(watched) / 1e9),
+        DecidingConfig(watch.batch_size, by_library(roster.rules_of, pauses)),
         decider,
         scheduler,
-        libraries.of,
+        roster.of,
         relay.wake,
         at.metrics,
         at.on_failure,
@@ -257,34 +452,41 @@ def _pool(
     at: Surroundings,
     store: CatalogStore,
     eye: DecidersEye,
+    roster: Roster,
     trust: LeaseTrust,
     tags: TagReader,
     sink: _Sink,
-) -> WorkerPool:
-    watch, rate = at.settings.watch, at.settings.watch.read_rate_limit
-    in_flight = at.settings.max_concurrent_files
-    threads = min(watch.scan_workers, in_flight)
-    limiter = ReadLimit(rate * 1e6, lambda seconds: pool.wait_for_close(seconds)) if rate else None  # noqa: PLW0108
+) -> tuple[WorkerPool, ReadLimit]:
+    read_limit = ReadLimit(read_rate(at.settings.watch), lambda seconds: pool.wait_for_close(seconds))  # noqa: PLW0108
     senses = WorkersSenses(
         eye,
         store,
         WriterProbe(trust),
         # One thread is always left for files that are soon read. PLW0108: the pool is built below.
-        Fingerprinter(lambda: pool.gives_up(), limiter=limiter, long_readings=max(threads - 1, 1)),  # noqa: PLW0108
+        Fingerprinter(
+            lambda: pool.gives_up(),  # noqa: PLW0108
+            limiter=read_limit,
+            long_readings=lambda: max(pool.threads - 1, 1),
+        ),
         tags if at.outlet is None else None,
         at.metrics,
-        follow_symlinks=watch.follow_symlinks,
-        wants_attributes=watch.emit_chmod,
+        looking_of=by_library(roster.rules_of, looking),
     )
-    examiner = Examiner(SettleConfig(watch.debounce_time, watch.max_wait), senses, stream_config(watch))
+    examiner = Examiner(
+        by_library(roster.rules_of, settle_config),
+        senses,
+        by_library(roster.rules_of, stream_config),
+        hashes=by_library(roster.rules_of, hashes),
+        begins_reading=sink.begin_reading,
+    )
     pool = WorkerPool(
-        PoolConfig(threads, watch.buffer_size, in_flight),
+        pool_config(at.settings),
         examiner.examine,
         sink,
         at.metrics,
         at.on_failure,
     )
-    return pool
+    return pool, read_limit
 
 
 def _tags(at: Surroundings) -> TagReader:
@@ -296,13 +498,22 @@ def _tags(at: Surroundings) -> TagReader:
         on_failure=at.on_failure,
         telemetry=at.metrics,
         niceness=watch.nice,
-        follow_symlinks=watch.follow_symlinks,
+        follow_symlinks=True,  # each library's own rule holds for the look that found a regular file there
     )
 
 
-def _replayer(at: Surroundings, watched: Sequence[tuple[Library, PathFilter]], relay: Relay) -> Replayer:
-    libraries = [library for library, _ in watched]
-    return Replayer(SnapshotWriter(at.database), libraries, at.instance_id, relay.wake, at.metrics)
+def _owner_of(store: CatalogStore, outbox: Outbox, *, is_alone: bool) -> Callable[[Sequence[Watched]], None]:
+    """Says whose rows are seen, and whose messages are sent; where others share the catalog the leases say that."""
+
+    def own(watched: Sequence[Watched]) -> None:
+        store.own(
+            [each.library for each in watched],
+            learns_attributes=[each.library.id for each in watched if each.watch.emit_chmod],
+        )
+        if is_alone:
+            outbox.own([each.library.id for each in watched])
+
+    return own
 
 
 def _desk(
@@ -321,7 +532,15 @@ def _desk(
         at.detail,
         at.keep_ownership,
         at.on_failure,
+        lambda: _vitals(at.metrics, keeper),
     ), instances
+
+
+def _vitals(metrics: Metrics, keeper: LibraryKeeper) -> Vitals:
+    """What the heartbeat tells of the work."""
+    totals = metrics.totals()
+    libraries = [{"name": name, "state": state} for name, state in keeper.health().facts.items()]
+    return Vitals(libraries, totals, totals["errors"], metrics.last_recorded_ns)
 
 
 def _housekeeping(at: Surroundings, outbox: Outbox, depth: DepthWatch) -> Housekeeping:
@@ -332,6 +551,7 @@ def _housekeeping(at: Surroundings, outbox: Outbox, depth: DepthWatch) -> Housek
         Compaction(at.database, outbox, at.settings.watch.outbox_limit, at.metrics.merged),
         depth.count,
         at.on_failure,
+        LogLines(at.database),
     )
 
 

@@ -34,8 +34,9 @@ class Barrier:
         deciding: DecidingStage,
         outbox: Outbox,
         relay: Relay,
-        patience: float,
+        patience: Callable[[], float],
     ) -> None:
+        """`patience()`: seconds after which a file that stays open is waited for no longer."""
         self._keeper = keeper
         self._scheduler = scheduler
         self._deciding = deciding
@@ -46,13 +47,13 @@ class Barrier:
     def is_decided(self, noticed_before: float, timeout: float) -> bool:
         """Wait until every hint from before that monotonic time is decided and committed."""
         deadline = Deadline(timeout)
-        if not self._scheduler.wait_until_decided(noticed_before, self._patience, timeout):
+        if not self._scheduler.wait_until_decided(noticed_before, self._patience(), timeout):
             return False
         while self._deciding.holds_since_before(noticed_before):
             if not deadline.remaining():
                 return False
             self._deciding.wait_for_a_decision(min(0.1, deadline.remaining()))
-        return not self._scheduler.is_undecided(noticed_before, self._patience)
+        return not self._scheduler.is_undecided(noticed_before, self._patience())
 
     def wait(self, should_stop: Callable[[], bool]) -> int | None:
         """Wait; returns the last sequence that is confirmed, None where `should_stop` became true.

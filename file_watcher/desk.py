@@ -19,7 +19,7 @@ from typing import Any, Final
 import structlog
 
 from file_watcher.barrier import Barrier, is_finished
-from file_watcher.catalog.requests import Instances, Request, Requests
+from file_watcher.catalog.requests import Instances, Request, Requests, Vitals
 from file_watcher.errors import CatalogOccupied, CatalogUnavailable, UsageError
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Health, Source
@@ -75,9 +75,11 @@ class Desk:
         detail: Callable[[], Mapping[str, Any]],
         keep_ownership: Callable[[], None],
         on_failure: FailureReport,
+        vitals: Callable[[], Vitals] = Vitals,
     ) -> None:
-        """`detail()` is what the heartbeat tells about this instance. `keep_ownership()` is called once a
-        second and after an outage; it may raise CatalogUnavailable, and anything else ends the service."""
+        """`detail()` and `vitals()` are what the heartbeat tells: where this instance is, and how it gets on.
+        `keep_ownership()` is called once a second and after an outage; it may raise CatalogUnavailable, and
+        anything else ends the service."""
         self._config = config
         self._requests = requests
         self._instances = instances
@@ -87,6 +89,7 @@ class Desk:
         self._detail = detail
         self._keep_ownership = keep_ownership
         self._on_failure = on_failure
+        self._vitals = vitals
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._outage: str | None = None
@@ -153,7 +156,7 @@ class Desk:
             self._keep_ownership()
             rounds.next_check = now + _OWNER_SECONDS
         if now >= rounds.next_beat:
-            self._instances.beat(self._config.instance_id, self._detail())
+            self._instances.beat(self._config.instance_id, self._detail(), self._vitals())
             rounds.next_beat = now + _BEAT_SECONDS
         for request in self._requests.take():
             rounds.busy_until = now + _BUSY_SECONDS

@@ -40,6 +40,16 @@ class CatalogOccupied(CatalogUnavailable):
     """A long write of our own is under way (a snapshot): it has to be waited for, but nothing is wrong."""
 
 
+class LeaseLost(CatalogUnavailable):
+    """Another instance owns some of these libraries now: nothing was committed, and what is left of them here
+    is to be dropped. Without them the same may be done again."""
+
+    def __init__(self, library_ids: frozenset[int]) -> None:
+        numbers = ", ".join(map(str, sorted(library_ids)))
+        super().__init__(f"Another instance owns now what was ours: library {numbers}.")
+        self.library_ids = library_ids
+
+
 class CatalogBusy(UsageError):
     """Another process owns this catalog."""
 

@@ -1,4 +1,4 @@
-"""Keeps house in the catalog: forgets what was published long ago, and merges when too much waits.
+"""Keeps house in the catalog: forgets what was published or logged long ago, and merges when too much waits.
 
 Owns the thread `fw-house`, which may be busy for a minute after a long outage; nobody waits for it.
 """
@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from file_watcher.catalog.compaction import Compaction
+from file_watcher.catalog.journal import LogLines
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
@@ -29,7 +30,7 @@ _OUTAGE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class HousekeepingConfig:
-    """`retention_seconds` and `retention_events` of what was published."""
+    """`retention_seconds` of what was published and of lines of the log, `retention_events` of the former."""
 
     retention_seconds: float
     retention_events: int
@@ -45,13 +46,15 @@ class Housekeeping:
         compaction: Compaction,
         depth: Callable[[], int],
         on_failure: FailureReport,
+        log_lines: LogLines | None = None,
     ) -> None:
-        """`depth()` tells how many messages wait."""
+        """`depth()` tells how many messages wait. `log_lines` are kept as long as events."""
         self._config = config
         self._outbox = outbox
         self._compaction = compaction
         self._depth = depth
         self._on_failure = on_failure
+        self._log_lines = log_lines
         self._stop = threading.Event()
         self._pulse = Pulse("fw-house")
         self._threads: list[threading.Thread] = []
@@ -105,3 +108,5 @@ class Housekeeping:
         )
         if pruned:
             log.info("events_pruned", count=pruned)
+        if self._log_lines is not None:
+            self._log_lines.prune(self._config.retention_seconds, should_stop=self._is_closing)

@@ -1,7 +1,7 @@
 """The words that all parts share: frozen values, no behaviour that touches disk, database or broker.
 
-Paths are absolute `bytes` everywhere inside (what the kernel says, exactly); they become text only
-where a person or a message needs them (`display`). Times are nanoseconds since the epoch (`_ns`) when
+Paths are absolute `bytes` everywhere inside (what the kernel says, exactly; see `paths`); they become text
+only where a person or a message needs them (`display`). Times are nanoseconds since the epoch (`_ns`) when
 they come from or go to the outside, seconds of the monotonic clock when they order things inside.
 """
 
@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Final, NamedTuple
+
+from file_watcher.paths import native_bytes
 
 Metadata = Mapping[str, Any]
 """What is known of a medium: duration (s), bitrate (bit/s), sample_rate (Hz), channels, format, file_type, tags,
@@ -150,6 +152,8 @@ class Observation:
     """Whether nothing was written for `idle_timeout`; None where `file.idle` is not wanted."""
     attributes: str | None = None
     """Mode and owner as `attributes_of` says them; None where nobody asks for them."""
+    unhashed: bool = False
+    """Its library wants no hashes: what its stat says is all the evidence that there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ class FileRecord:
 
     `racy` marks a row whose mtime or ctime lay so close to the start of its hash that a later write
     could hide behind them: it is hashed once more before its stat is trusted. `fingerprint` is None
-    while the file was told as growing, or could not be read.
+    while the file was told as growing, or could not be read, or where its library wants no hashes.
     """
 
     path: bytes
@@ -239,6 +243,9 @@ class OutboxMessage:
     created_ns: int
     queue: str | None = None
     """The one queue that gets it, whatever is bound to the exchange; None for the exchange."""
+    library_id: int = 0
+    exchange: str | None = None
+    """The exchange of a job; None for the one of events."""
 
 
 _random: Final = random.Random()  # noqa: S311 - seeded by the system; identifiers are no secrets
@@ -256,8 +263,8 @@ def uuid7(now_ns: int | None = None) -> str:
 
 
 def display(path: bytes) -> str:
-    """A path for eyes and JSON: U+FFFD stands where the bytes are not valid UTF-8."""
-    return path.decode("utf-8", "replace")
+    """A path for eyes and JSON, as the system spells it: U+FFFD stands where the bytes are not valid UTF-8."""
+    return native_bytes(path).decode("utf-8", "replace")
 
 
 def is_regular(result: os.stat_result) -> bool:
@@ -293,12 +300,23 @@ class Hint:
     source: Source = Source.KERNEL
 
 
+class Undecided(NamedTuple):
+    """Hints that wait for their decision, as far as they matter to files that are gone.
+
+    `oldest` is the monotonic time of the oldest one, None for none. It leaves out the files `under_way`: those that
+    are being read, each with the time of its hint and its stat when that began. Nobody has hinted at them since, so
+    they can only turn out to be a file that had this inode or this size.
+    """
+
+    oldest: float | None = None
+    under_way: tuple[tuple[float, FileStat], ...] = ()
+
+
 class CatalogEntry(NamedTuple):
     """The little of a row that a scan compares with the disk.
 
-    `trusted` is False where the stat alone proves nothing (racy, growing or without hashes) or something is
-    still to be told of the file (that it is idle), `hashed` where not even hashes are known (growing or
-    unreadable).
+    `trusted` is False where the stat alone proves nothing (racy or growing) or something is still to be told of
+    the file (that it is idle), `hashed` where no hashes are known (growing, unreadable or not wanted).
     """
 
     path: bytes

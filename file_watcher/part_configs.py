@@ -6,17 +6,25 @@ Pure but for `granularity_ns`, which reads the mount table. `assembly` builds th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from file_watcher.desk import DeskConfig
 from file_watcher.model import Hint, HintKind, Library
+from file_watcher.processing.deciding import Pauses
 from file_watcher.processing.idle import StreamConfig
+from file_watcher.processing.pool import PoolConfig
+from file_watcher.processing.settle import SettleConfig
+from file_watcher.publishing.backlogs import Pacing
 from file_watcher.publishing.broker import BrokerConfig
 from file_watcher.publishing.dispatch import RelayConfig
+from file_watcher.roster import Roster, Watched
+from file_watcher.senses import Looking
 from file_watcher.settings import FileWatchSettings, Settings
+from file_watcher.watching.comparing import ScanConfig
+from file_watcher.watching.dirty import DebounceTiming
 from file_watcher.watching.filters import PathFilter
-from file_watcher.watching.keeper import KeeperConfig
+from file_watcher.watching.keeper import KeeperConfig, Kept
 from file_watcher.watching.mounts import MountTable, timestamp_granularity_ns
 from file_watcher.watching.sight import inode_with_other_names
 
@@ -27,6 +35,10 @@ _SELDOM_SECONDS: Final = 1.0
 _FLUSH_SECONDS: Final = 1.5
 """How long a stop waits for the confirms of what is under way."""
 
+T = TypeVar("T")
+RulesOf = Callable[[Library], FileWatchSettings]
+"""The settings that hold for a library; the same object until they change."""
+
 
 def broker_config(settings: Settings) -> BrokerConfig:
     """How to reach the broker. Raises UsageError."""
@@ -34,6 +46,7 @@ def broker_config(settings: Settings) -> BrokerConfig:
     return BrokerConfig(
         url=rabbitmq.connection_url().get_secret_value(),
         exchange=rabbitmq.exchange,
+        jobs_exchange=rabbitmq.jobs_exchange,
         declare=rabbitmq.declare,
         alternate_exchange=settings.watch.alternate_exchange,
         ca_file=_text(rabbitmq.ca_file),
@@ -54,6 +67,20 @@ def relay_config(watch: FileWatchSettings, buffer: int | None) -> RelayConfig:
     )
 
 
+def pacing(roster: Roster) -> Pacing:
+    """The limits of single libraries, as they are at the moment."""
+
+    def rate_of(library_id: int) -> float | None:
+        watched = roster.get(library_id)
+        return None if watched is None else watched.watch.rate_limit
+
+    def library_of(path: bytes) -> int | None:
+        library = roster.of(path)
+        return None if library is None else library.id
+
+    return Pacing(rate_of, library_of)
+
+
 def desk_config(instance_id: str, *, is_embedded: bool) -> DeskConfig:
     """Inside another program hardly anybody can ask."""
     return (
@@ -61,8 +88,12 @@ def desk_config(instance_id: str, *, is_embedded: bool) -> DeskConfig:
     )
 
 
-def keeper_config(settings: Settings) -> KeeperConfig:
-    watch = settings.watch
+def kept_as(watched: Watched) -> Kept:
+    """How a library is kept by its rules."""
+    return Kept(watched.library, watched.path_filter, keeper_config(watched.watch))
+
+
+def keeper_config(watch: FileWatchSettings) -> KeeperConfig:
     return KeeperConfig(
         watch.rescan_interval,
         watch.poll_interval,
@@ -70,8 +101,8 @@ def keeper_config(settings: Settings) -> KeeperConfig:
         watch.recursive,
         watch.follow_symlinks,
         watch.loss_guard,
-        watch.max_watches,
         _more_hints(watch),
+        watch.hashing == "full",
     )
 
 
@@ -81,21 +112,77 @@ def _more_hints(watch: FileWatchSettings) -> frozenset[HintKind]:
     return frozenset(kind for kind, is_wanted in wanted.items() if is_wanted)
 
 
-def stream_config(watch: FileWatchSettings) -> StreamConfig | None:
+def by_library(rules_of: RulesOf, make: Callable[[Library, FileWatchSettings], T]) -> Callable[[Library], T]:
+    """What a library's rules mean for one part. Asked for each file and each hint, from any thread: it is made once
+    for each set of rules."""
+    made: dict[int, tuple[FileWatchSettings, bytes, T]] = {}
+
+    def of(library: Library) -> T:
+        rules, known = rules_of(library), made.get(library.id)
+        if known is not None and known[0] is rules and known[1] == library.root:
+            return known[2]
+        new = make(library, rules)
+        made[library.id] = rules, library.root, new
+        return new
+
+    return of
+
+
+def read_rate(watch: FileWatchSettings) -> float | None:
+    """Bytes per second that may be read; None for as fast as possible."""
+    return None if watch.read_rate_limit is None else watch.read_rate_limit * 1e6
+
+
+def debounce_timing(_: Library, watch: FileWatchSettings) -> DebounceTiming:
+    return DebounceTiming(watch.debounce_time, watch.max_wait)
+
+
+def pool_config(settings: Settings) -> PoolConfig:
+    """`scan_workers` threads, but no more than files may be in hand."""
+    in_flight = settings.max_concurrent_files
+    return PoolConfig(min(settings.watch.scan_workers, in_flight), settings.watch.buffer_size, in_flight)
+
+
+def settle_config(_: Library, watch: FileWatchSettings) -> SettleConfig:
+    return SettleConfig(watch.debounce_time, watch.max_wait)
+
+
+def scan_config(_: Library, watch: FileWatchSettings) -> ScanConfig:
+    return ScanConfig(watch.recursive, watch.follow_symlinks, hashes(_, watch))
+
+
+def hashes(_: Library, watch: FileWatchSettings) -> bool:
+    return watch.hashing == "full"
+
+
+def looking(_: Library, watch: FileWatchSettings) -> Looking:
+    return Looking(watch.follow_symlinks, watch.emit_chmod)
+
+
+def pauses(library: Library, watch: FileWatchSettings) -> Pauses:
+    return Pauses(watch.poll_interval, granularity_ns(library) / 1e9)
+
+
+def stream_config(_: Library, watch: FileWatchSettings) -> StreamConfig | None:
     """How streams settle; None where `file.idle` is not wanted."""
     if watch.idle_timeout is None:
         return None
     return StreamConfig(watch.idle_timeout, watch.debounce_time, watch.max_wait)
 
 
-def goes_first(
-    watch: FileWatchSettings, watched: Sequence[tuple[Library, PathFilter]]
-) -> Callable[[bytes, Library], bool] | None:
-    """Whether a path's file goes before others to the workers; None where no pattern says so of any."""
-    if not watch.priority_patterns:
-        return None
-    filters = {library.id: PathFilter(library.root, watch.priority_patterns, ()) for library, _ in watched}
-    return lambda path, library: filters[library.id].wants_file(path)
+def goes_first(rules_of: RulesOf) -> Callable[[bytes, Library], bool]:
+    """Whether a path's file goes before others to the workers."""
+    filter_of = by_library(rules_of, _priority_filter)
+
+    def first(path: bytes, library: Library) -> bool:
+        chosen = filter_of(library)
+        return chosen is not None and chosen.wants_file(path)
+
+    return first
+
+
+def _priority_filter(library: Library, watch: FileWatchSettings) -> PathFilter | None:
+    return PathFilter(library.root, watch.priority_patterns, ()) if watch.priority_patterns else None
 
 
 def wants_hint(hint: Hint, path_filter: PathFilter) -> bool:
@@ -107,12 +194,14 @@ def wants_hint(hint: Hint, path_filter: PathFilter) -> bool:
     )
 
 
-def granularity_ns(watched: Sequence[tuple[Library, PathFilter]]) -> int:
-    """The coarsest timestamps of the filesystems that the libraries lie on."""
-    table = MountTable.read()
-    return max(
-        (timestamp_granularity_ns(table.fs_type_of(library.root)) for library, _ in watched), default=0
-    )
+def granularity_ns(library: Library) -> int:
+    """How coarse the timestamps of the filesystem are that the library lies on. Reads the mount table."""
+    return timestamp_granularity_ns(MountTable.read().fs_type_of(library.root))
+
+
+def longest_wait(roster: Roster) -> float:
+    """Seconds after which a file of any library is told although it stays open."""
+    return max((each.watch.max_wait for each in roster.all()), default=0.0)
 
 
 def _text(path: os.PathLike[str] | None) -> str | None:

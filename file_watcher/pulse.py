@@ -8,7 +8,7 @@ looks like being stuck.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from file_watcher.model import display
@@ -28,6 +28,10 @@ class Progress:
 
 ProgressSource = Callable[[], Progress]
 """Tells how far a stage is, at once; may be asked from any thread."""
+
+
+GroupSource = Callable[[], Sequence[Progress]]
+"""The same of threads whose number changes."""
 
 
 class Own(threading.local):

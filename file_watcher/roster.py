@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from file_watcher.jobs.rules import JobRule, jobs_of
 from file_watcher.model import Library
 from file_watcher.settings import FileWatchSettings
 from file_watcher.watching.filters import PathFilter
@@ -21,14 +22,18 @@ class Watched:
     library: Library
     watch: FileWatchSettings
     path_filter: PathFilter
+    jobs: tuple[JobRule, ...] = ()
 
     @classmethod
-    def by(cls, library: Library, watch: FileWatchSettings) -> Watched:
-        """With the filter that its settings describe. Raises UsageError where patterns cannot be used."""
+    def by(cls, library: Library, watch: FileWatchSettings, jobs: str | None = None) -> Watched:
+        """With the filter that its settings describe, and the rules in the text of its rule `jobs` (None: it has none).
+
+        Raises UsageError where patterns or rules cannot be used.
+        """
         path_filter = PathFilter(
             library.root, watch.patterns, watch.ignore_patterns, recursive=watch.recursive
         )
-        return cls(library, watch, path_filter)
+        return cls(library, watch, path_filter, jobs_of(library.type, jobs))
 
 
 class Roster:
@@ -65,6 +70,16 @@ class Roster:
     def rules_of(self, library: Library) -> FileWatchSettings:
         """The settings that hold for the library: its last ones, where it is watched no more."""
         return self._known[library.id].watch
+
+    def jobs_of(self, library_id: int) -> tuple[JobRule, ...]:
+        """The library's rules for jobs; none where it is not watched."""
+        watched = self._watched.get(library_id)
+        return () if watched is None else watched.jobs
+
+    def job_queues(self) -> dict[str, Mapping[str, str | int | bool]]:
+        """The queues that rules want declared, with their arguments. Where two differ, one library's holds."""
+        rules = [rule for each in self._watched.values() for rule in each.jobs]
+        return {rule.queue: dict(rule.declare) for rule in rules if rule.declare is not None}
 
     def put(self, watched: Watched) -> None:
         """Take a library in, or give one other rules."""

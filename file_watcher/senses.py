@@ -6,38 +6,20 @@ Owns no thread; everything may be called from several at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from file_watcher.catalog.store import CatalogStore
-from file_watcher.model import UNKNOWN, FileRecord, FileStat, Library, Sight, attributes_of
+from file_watcher.model import FileRecord, FileStat, Library, Sight, attributes_of
 from file_watcher.processing.examine import MetadataFuture
 from file_watcher.processing.fingerprint import Fingerprinter, Reading
 from file_watcher.processing.lease import WriterProbe
 from file_watcher.processing.tags.formats import wants_tags
 from file_watcher.processing.tags.pool import TagReader
+from file_watcher.roster import Roster
 from file_watcher.telemetry import Telemetry
-from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.mounts import MountTable, answers_leases
 from file_watcher.watching.sight import Eyes, RootState, inode_with_other_names, look
-
-
-class Libraries:
-    """The watched libraries with their filters, by path. A path lies in at most one of them."""
-
-    def __init__(self, libraries: Sequence[tuple[Library, PathFilter]]) -> None:
-        self._libraries = [library for library, _ in libraries]
-        self._filters = {library.id: path_filter for library, path_filter in libraries}
-
-    def of(self, path: bytes) -> Library | None:
-        """The library that the path lies in."""
-        for library in self._libraries:
-            if library.holds(path):
-                return library
-        return None
-
-    def filter_of(self, library: Library) -> PathFilter:
-        """The library's filter."""
-        return self._filters[library.id]
 
 
 class LeaseTrust:
@@ -64,25 +46,36 @@ class LeaseTrust:
 class DecidersEye:
     """How the decider looks."""
 
-    def __init__(self, eyes: Eyes, libraries: Libraries) -> None:
+    def __init__(
+        self, eyes: Eyes, roster: Roster, holds: Callable[[int], bool] = lambda _library_id: True
+    ) -> None:
+        """`holds(library_id)` tells whether the library is ours, where others share the catalog."""
         self._eyes = eyes
-        self._libraries = libraries
+        self._roster = roster
+        self._holds = holds
 
-    def look(self, path: bytes, library: Library | None) -> Sight:
-        """What is at the path now; UNKNOWN where no watched library holds it."""
-        library = library or self._libraries.of(path)
-        return UNKNOWN if library is None else self._eyes.look(path, library)
+    def look(self, path: bytes, library_id: int) -> Sight:
+        """What is at the path now; UNKNOWN where the library is not watched."""
+        return self._eyes.look(path, library_id)
 
     def is_verified(self, library: Library) -> bool:
-        """Whether the library is open and its root the one that was opened."""
-        return self._eyes.root_state(library) is RootState.OK
+        """Whether the library is ours and open, and its root the one that was opened."""
+        return self._holds(library.id) and self._eyes.root_state(library) is RootState.OK
 
     def is_unmatched(self, path: bytes) -> bool:
-        """Whether a file stands at the path that the filters do not want."""
-        library = self._libraries.of(path)
-        if library is None or self._libraries.filter_of(library).wants_file(path):
+        """Whether a file stands at the path that the filters do not want, or where no root is any more."""
+        library = self._roster.of(path)
+        if library is not None and self._roster.filter_of(library).wants_file(path):
             return False
         return isinstance(look(path), FileStat)
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How the files of one library are looked at."""
+
+    follow_symlinks: bool = False
+    wants_attributes: bool = False
 
 
 class WorkersSenses:
@@ -96,47 +89,46 @@ class WorkersSenses:
         fingerprinter: Fingerprinter,
         tags: TagReader | None,
         telemetry: Telemetry,
-        *,
-        follow_symlinks: bool,
-        wants_attributes: bool = False,
+        looking_of: Callable[[Library], Looking],
     ) -> None:
-        self._wants_attributes = wants_attributes
+        self._looking_of = looking_of
         self._eye = eye
         self._store = store
         self._probe = probe
         self._fingerprinter = fingerprinter
         self._tags = tags
         self._telemetry = telemetry
-        self._follow_symlinks = follow_symlinks
 
-    def look(self, path: bytes, library: Library | None) -> Sight:
+    def look(self, path: bytes, library: Library) -> Sight:
         """What is at the path now."""
-        return self._eye.look(path, library)
+        return self._eye.look(path, library.id)
 
     def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
         """Rows at the path or with the inode."""
         return self._store.find(path, inode)
 
-    def is_open_for_writing(self, path: bytes, device: int) -> bool | None:
+    def is_open_for_writing(self, path: bytes, library: Library, device: int) -> bool | None:
         """Whether anybody can write to it now; None where that cannot be known."""
-        return self._probe.is_open_for_writing(path, follow_symlinks=self._follow_symlinks, device=device)
+        follow = self._looking_of(library).follow_symlinks
+        return self._probe.is_open_for_writing(path, follow_symlinks=follow, device=device)
 
     def inode_with_other_names(self, path: bytes) -> int:
         """The inode of a file with more names than this one, else 0."""
         return inode_with_other_names(path)
 
-    def attributes(self, path: bytes) -> str | None:
+    def attributes(self, path: bytes, library: Library) -> str | None:
         """Mode and owner now; None where nobody wants to know, or the file cannot be looked at."""
-        if not self._wants_attributes:
+        looking = self._looking_of(library)
+        if not looking.wants_attributes:
             return None
         try:
-            return attributes_of(os.stat(path, follow_symlinks=self._follow_symlinks))
+            return attributes_of(os.stat(path, follow_symlinks=looking.follow_symlinks))
         except OSError:  # gone or out of reach since it was looked at; the decider's own look tells which
             return None
 
-    def read(self, path: bytes) -> Reading:
+    def read(self, path: bytes, library: Library) -> Reading:
         """Read and hash the file."""
-        reading = self._fingerprinter.read(path, follow_symlinks=self._follow_symlinks)
+        reading = self._fingerprinter.read(path, follow_symlinks=self._looking_of(library).follow_symlinks)
         self._telemetry.hashed(reading.stat.size, reading.seconds)
         return reading
 

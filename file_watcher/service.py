@@ -23,9 +23,11 @@ from tenacity import (
 
 from file_watcher.assembly import Parts, Surroundings, assemble, watchdog_over
 from file_watcher.catalog.database import Database
+from file_watcher.catalog.journal import LogLines
 from file_watcher.catalog.owner import Ownership, owner_lock
 from file_watcher.catalog.schema import migrate
 from file_watcher.errors import CatalogUnavailable, FileWatcherError
+from file_watcher.journal import Journal, JournalConfig
 from file_watcher.lifecycle import Deadline, spawn
 from file_watcher.model import Health, OutboxMessage, Source
 from file_watcher.ops.health import HealthServer
@@ -33,7 +35,7 @@ from file_watcher.ops.metrics import Metrics
 from file_watcher.ops.pages import HealthReport
 from file_watcher.ops.watchdog import STUCK_SECONDS, Watchdog
 from file_watcher.outlet import Outlet
-from file_watcher.settings import Settings
+from file_watcher.settings import Layers, Settings
 from file_watcher.version import VERSION
 
 log = structlog.get_logger(__name__)
@@ -59,11 +61,14 @@ class Service:
         catalog_url: str,
         on_delivered: Callable[[OutboxMessage], None],
         outlet: Outlet | None = None,
+        layers: Layers | None = None,
     ) -> None:
         """`on_delivered` is called, on one thread, for each message that the broker has confirmed.
 
-        With an `outlet` messages go there, and no broker is needed.
+        With an `outlet` messages go there, and no broker is needed. With the `layers` that the settings were made
+        of the catalog's database steers as well, from the start and while it runs.
         """
+        self._layers = layers
         self._settings = settings
         self._instance_id = instance_id
         self._on_delivered = on_delivered
@@ -80,6 +85,7 @@ class Service:
         self._parts: Parts | None = None
         self._watchdog: Watchdog | None = None
         self._http = self._health_server()
+        self._journal = self._make_journal()
 
     def run(self, stop: threading.Event) -> int:
         """Serve until `stop` is set; returns the exit code.
@@ -90,6 +96,8 @@ class Service:
         self._stop = stop
         if self._http is not None:
             self._http.start()
+        if self._journal is not None:
+            self._journal.listen()
         try:
             parts = self._open_catalog()
             if parts is not None:
@@ -130,12 +138,19 @@ class Service:
     def _serve(self, parts: Parts) -> None:
         """Downstream first, so that nothing waits for a part that is not there yet; then wait."""
         self._parts = parts
+        if self._journal is not None:
+            self._journal.start()
         for stage in (parts.publisher, parts.relay, parts.deciding, parts.tags, parts.pool, parts.scheduler):
             stage.start()
         parts.scans.start()
         parts.keeper.start(parts.scans)
+        parts.tenure.start()
         parts.desk.start()
         parts.house.start()
+        if parts.steering is not None:
+            parts.steering.start()
+        if parts.jobs is not None:
+            parts.jobs.start()
         self._watchdog = watchdog_over(parts, self._metrics, self._fail, STUCK_SECONDS)
         self._watchdog.start()
         self._metrics.set_circuit_source(self._circuits)
@@ -147,9 +162,13 @@ class Service:
     def _shut_down(self, parts: Parts) -> None:
         """Upstream first: notice nothing new, finish what is in hand, flush the confirms."""
         whole = Deadline(STOP_SECONDS)
+        steering = () if parts.steering is None else (parts.steering,)
         upstream = (
+            *steering,
+            parts.tenure,
             parts.desk,
             parts.house,
+            *(() if parts.jobs is None else (parts.jobs,)),
             parts.keeper,
             parts.scans,
             parts.scheduler,
@@ -175,12 +194,18 @@ class Service:
         if late:
             log.warning("stopped_with_work_under_way", parts=late, effect="it is taken up at the next start")
         try:
+            parts.tenure.release()
             parts.instances.retire(self._instance_id)
         except CatalogUnavailable as exc:
             log.warning("instance_not_retired", reason=str(exc))
         log.info("service_stopped")
+        if self._journal is not None:
+            self._journal.close()
+            self._journal.join(Deadline(_GOODBYE_SECONDS))
 
     def _leave(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
         if self._owner is not None:
             self._owner.release()
         self._database.close()
@@ -246,6 +271,8 @@ class Service:
                 self._detail,
                 self._owner.keep,
                 self._outlet,
+                self._layers,
+                self._log_from,
             )
         )
 
@@ -277,9 +304,25 @@ class Service:
             self._instance_id,
             VERSION,
             liveness=[self._threads_health, self._stages_health],
-            readiness=[self._database_health, self._broker_health, self.libraries_health],
+            readiness=[
+                self._database_health,
+                self._broker_health,
+                self.libraries_health,
+                self._steering_health,
+            ],
         )
         return HealthServer(self._settings.http_addr, report, self._metrics.app(), self._fail)
+
+    def _log_from(self, level: str) -> None:
+        if self._journal is not None:
+            self._journal.adjust(level)
+
+    def _make_journal(self) -> Journal | None:
+        """Inside another program the log is that program's business."""
+        if self._outlet is not None:
+            return None
+        config = JournalConfig(self._instance_id, self._settings.watch.log_to_database)
+        return Journal(config, LogLines(self._database), self._fail)
 
     def _threads_health(self) -> Health:
         if self._failed is not None:
@@ -305,6 +348,11 @@ class Service:
         # A circuit opens after a few failures; whoever met the first of them says so earlier.
         worst = next((health for health in asked if not health.ok), known)
         return replace(worst, facts=known.facts)
+
+    def _steering_health(self) -> Health:
+        if self._parts is None or self._parts.steering is None:
+            return Health("steering", ok=True, detail="Nothing but its own settings steers it.")
+        return self._parts.steering.health()
 
     def _broker_health(self) -> Health:
         if self._parts is None:

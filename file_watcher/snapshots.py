@@ -139,12 +139,12 @@ class Replayer:
     def __init__(
         self,
         writer: SnapshotWriter,
-        libraries: Sequence[Library],
+        libraries: Callable[[], Sequence[Library]],
         instance_id: str,
         on_recorded: Callable[[], None],
         telemetry: Telemetry,
     ) -> None:
-        """`libraries` are those that the service watches, or waits for."""
+        """`libraries()` are those that the service watches, or waits for."""
         self._writer = writer
         self._libraries = libraries
         self._instance_id = instance_id
@@ -160,7 +160,7 @@ class Replayer:
         UsageError where there is nothing such, CatalogUnavailable or CatalogError.
         """
         began, now_ns = time.monotonic(), time.time_ns()
-        scopes = chosen(self._libraries, wish)
+        scopes = chosen(self._libraries(), wish)
         told = [
             (scope, Telling(library, scope, wish.queue, self._instance_id, now_ns))
             for library, scope in scopes

@@ -1,11 +1,14 @@
 """What differs from one operating system to another: the place that knows of more than one.
 
 No thread. Linux is what the service is made for; elsewhere what is missing is left out here, and what cannot
-be known counts as unknown. The other modules that know of a system are few: `watching/inotify`,
-`inotify_tree`, `moves` and `canary` are Linux's alone, and imported by `watching/observer` only there (on macOS
-and Windows watchdog's own observer gives hints, and scans carry the promise); `processing/lease` asks for
-leases where there are any (elsewhere a stat that held still has to do); `watching/mounts`, `watching/limits`
-and `ops/process_usage` read /proc, and find nothing where there is none.
+be known counts as unknown. The other modules that know of a system are few:
+- `paths`: how a path is spelled.
+- `watching/inotify`, `inotify_tree`, `moves` and `canary` are Linux's alone. `watching/observer` imports them there,
+  and `watching/native_observer` elsewhere, where watchdog's own observer gives hints and scans carry the promise.
+- `watching/mounts`, `watching/limits` and `ops/process_usage` read /proc, and find nothing where there is none.
+- `processing/lease` asks for leases where there are any; elsewhere a stat that held still has to do.
+- `ops/lines` gives up a line that nobody reads, where a pipe can be asked for that.
+- `processing/tags/pipes` is how children are spoken to; on Windows that takes threads.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import os
 import signal
 import struct
 import sys
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -36,8 +40,18 @@ _LINUX_FLOCK: Final = "hhqqi4x"
 """struct flock of 64-bit Linux: type, whence, start, length, pid (fcntl(2))."""
 _DARWIN_FLOCK: Final = "qqihh"
 """struct flock of macOS: start, length, pid, type, whence (sys/fcntl.h)."""
+_JUNCTION: Final = 0xA000_0003
+"""IO_REPARSE_TAG_MOUNT_POINT of Windows (winnt.h)."""
 _GET_FLAGS: Final = 0x8008_6601 if struct.calcsize("l") == 8 else 0x8004_6601
 """FS_IOC_GETFLAGS of Linux (linux/fs.h)."""
+
+
+def boot_seconds() -> float:
+    """Seconds on a clock that nobody sets and that also runs while the machine is suspended."""
+    # macOS: Python's own stands still meanwhile, CLOCK_MONOTONIC runs on there (clock_gettime(3)). Windows has neither.
+    name = "CLOCK_BOOTTIME" if hasattr(time, "CLOCK_BOOTTIME") else "CLOCK_MONOTONIC"
+    clock: int | None = getattr(time, name, None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def read_into(descriptor: int, buffers: Sequence[memoryview]) -> int:
@@ -91,6 +105,37 @@ def limit_memory(size: int) -> None:
         except ValueError:
             if sys.platform == "linux":
                 raise
+
+
+def to_list(folder: bytes) -> bytes:
+    """The folder as it is to be given to scandir, so that the paths of its entries are spelled as inside (`paths`)."""
+    return folder.rstrip(b"/") + b"/" if sys.platform == "win32" else folder
+
+
+def stat_entry(entry: os.DirEntry[bytes], *, follow_symlinks: bool) -> os.stat_result:
+    """The stat of what was listed. Raises OSError. On Windows the listing itself knows no inode: it costs a call."""
+    if sys.platform == "win32":
+        return os.stat(entry.path, follow_symlinks=follow_symlinks)
+    return entry.stat(follow_symlinks=follow_symlinks)
+
+
+def is_plain_folder(entry: os.DirEntry[bytes]) -> bool:
+    """Whether what was listed is a folder and no link to one; nor a junction, which is Windows' older kind."""
+    is_folder = entry.is_dir(follow_symlinks=False)
+    if is_folder and sys.platform == "win32":
+        return getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) != _JUNCTION
+    return is_folder
+
+
+def place_new(draft: str, target: str) -> None:
+    """Give the file its name, whole or not at all. Raises FileExistsError where there is one of that name.
+
+    Whether the draft keeps its own name as well differs.
+    """
+    if sys.platform == "win32":
+        os.rename(draft, target)  # which replaces nothing there
+    else:
+        os.link(draft, target)
 
 
 def lock(descriptor: int) -> None:

@@ -15,9 +15,12 @@ from sqlalchemy.exc import DBAPIError
 
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.failures import is_poison
+from file_watcher.catalog.job_windows import WindowWriter
+from file_watcher.catalog.leases import NO_LEASES, LeaseGuard
 from file_watcher.catalog.messages import MessageWriter, NewMessage, Span
 from file_watcher.catalog.rows import STORED_COLUMNS, RootDevices, values_of
 from file_watcher.catalog.tables import files
+from file_watcher.jobs.job import WindowChange
 from file_watcher.model import FileRecord
 
 
@@ -33,6 +36,20 @@ class Batch:
     updates: Sequence[FileRecord] = ()
     inserts: Sequence[FileRecord] = ()
     messages: Sequence[NewMessage] = ()
+    deletes_of: Collection[int] = ()
+    """The numbers of the libraries that the `deletes` belong to."""
+    windows: Sequence[WindowChange] = ()
+    """What the messages add to the windows of jobs."""
+
+    def libraries(self) -> set[int]:
+        """All libraries that the batch changes or tells of."""
+        rows: list[FileRecord | NewMessage | WindowChange] = [
+            *self.updates,
+            *self.inserts,
+            *self.messages,
+            *self.windows,
+        ]
+        return {row.library_id for row in rows} | set(self.deletes_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +63,11 @@ class Refusal:
 class BatchWriter:
     """Writes batches inside transactions that the store opens."""
 
-    def __init__(self, database: Database, devices: RootDevices) -> None:
+    def __init__(self, database: Database, devices: RootDevices, leases: LeaseGuard = NO_LEASES) -> None:
         self._devices = devices
+        self._leases = leases
         self._messages = MessageWriter(database)
+        self._windows = WindowWriter(database)
         columns = ", ".join(STORED_COLUMNS)
         marks = ", ".join("?" for _ in STORED_COLUMNS)
         assignments = ", ".join(f"{column} = ?" for column in STORED_COLUMNS)
@@ -61,8 +80,10 @@ class BatchWriter:
         self._messages.take_turn(connection)
 
     def write(self, connection: Connection, batch: Batch) -> Span | None:
-        """Write everything; what `is_poison` recognises is raised where a row was refused."""
+        """Write everything; what `is_poison` recognises is raised where a row was refused, LeaseLost where a
+        library is another's."""
         self.take_turn(connection)
+        self._leases.confirm(connection, batch.libraries())
         return self._write(connection, batch)
 
     def write_acceptable(self, connection: Connection, batch: Batch) -> tuple[Span | None, list[Refusal]]:
@@ -72,6 +93,7 @@ class BatchWriter:
         written in the batch's own order, because messages of different files depend on one another.
         """
         self.take_turn(connection)
+        self._leases.confirm(connection, batch.libraries())
         grouped = _Grouped(batch, _file_ids(connection, batch.deletes))
         trial = connection.begin_nested()
         refused = self._culprits(connection, grouped, grouped.keys)
@@ -91,6 +113,7 @@ class BatchWriter:
         if batch.inserts:
             new = [values_of(record, self._devices, now_ns) for record in batch.inserts]
             connection.exec_driver_sql(self._insert, new)
+        self._windows.write(connection, batch.windows)
         return self._messages.write(connection, batch.messages)
 
     def _changed(self, record: FileRecord, now_ns: int) -> tuple[Any, ...]:
@@ -128,6 +151,7 @@ class _Grouped:
             *map(_of_record, batch.updates),
             *map(_of_record, batch.inserts),
             *map(_of_message, batch.messages),
+            *(change.file_id for change in batch.windows),
         ]
         self.keys = list(dict.fromkeys(ordered))
 
@@ -139,6 +163,7 @@ class _Grouped:
             [record for record in self._batch.updates if _of_record(record) in kept],
             [record for record in self._batch.inserts if _of_record(record) in kept],
             [message for message in self._batch.messages if _of_message(message) in kept],
+            windows=[change for change in self._batch.windows if change.file_id in kept],
         )
 
     def paths(self, key: str) -> tuple[bytes, ...]:

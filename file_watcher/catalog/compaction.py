@@ -21,13 +21,13 @@ Owns no thread: the thread that keeps house calls, and may be kept for a minute 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
 
 from file_watcher.catalog.database import Database
-from file_watcher.catalog.outbox import Outbox
+from file_watcher.catalog.outbox import Ours, Outbox
 from file_watcher.catalog.touches import Span, Superfluous, Touches
 from file_watcher.errors import CatalogError, CatalogUnavailable
 
@@ -59,7 +59,9 @@ class Compaction:
         self._on_merged = on_merged
         self._threshold = limit
         self._not_before = float("-inf")
-        self._trusted_after: int | None = None
+        self._trusted_after = 0
+        self._ours: Ours | None = None
+        """The libraries that `_trusted_after` holds for."""
         self._is_told = False
 
     def keep_limit(self, depth: int, should_stop: Callable[[], bool]) -> int:
@@ -67,9 +69,10 @@ class Compaction:
 
         `depth` may be a little old; where it is too much it is counted anew.
         """
-        if self._trusted_after is None:
+        ours = self._outbox.ours
+        if self._ours != ours:
             # Another process may have merged what waits now: its first messages prove nothing.
-            self._trusted_after = self._outbox.last_sequence()
+            self._trusted_after, self._ours = self._outbox.last_sequence(), ours
         if depth <= self._limit * _OVER:
             self._threshold, self._is_told = self._limit, False
         if depth <= self._threshold or time.monotonic() < self._not_before:
@@ -81,7 +84,7 @@ class Compaction:
         self._warn(depth)
         began = time.monotonic()
         try:
-            merged = self._run(self._trusted_after, should_stop)
+            merged = self._run(ours, self._trusted_after, should_stop)
         except CatalogError as exc:
             self._give_up(exc, depth)
             return 0
@@ -99,40 +102,46 @@ class Compaction:
         )
         return merged
 
-    def _run(self, trusted_after: int, should_stop: Callable[[], bool]) -> int:
+    def _run(self, ours: Ours, trusted_after: int, should_stop: Callable[[], bool]) -> int:
         with self._database.reading() as connection:
-            floor = self._outbox.sent_up_to(connection)
+            floor = self._outbox.sent_up_to(connection, ours)
         span = (floor, self._outbox.last_sequence())
         self._outbox.note_merging(*span)
         self._trusted_after = span[1]
         session = self._database.session()
         try:
-            touches = Touches(self._database, session, self._outbox.ours)
+            touches = Touches(self._database, session, ours.condition)
             touches.make()
             for page in touches.pages(span):
                 if should_stop():
                     return 0
                 touches.note(page)
-            return self._remove_superfluous(touches, span, trusted_after, should_stop)
+            return self._remove_superfluous(
+                lambda page: touches.superfluous(page, trusted_after), touches.pages(span), ours, should_stop
+            )
         finally:
             self._database.end_session(session)
 
     def _remove_superfluous(
-        self, touches: Touches, span: Span, trusted_after: int, should_stop: Callable[[], bool]
+        self,
+        superfluous: Callable[[Span], list[Superfluous]],
+        pages: Iterable[Span],
+        ours: Ours,
+        should_stop: Callable[[], bool],
     ) -> int:
         merged = 0
-        for page in touches.pages(span):
+        for page in pages:
             if should_stop():
                 return merged
-            found = touches.superfluous(page, trusted_after)
+            found = superfluous(page)
             for start in range(0, len(found), _CHUNK):
                 if start and should_stop():
                     return merged
-                merged += self._remove(found[start : start + _CHUNK])
+                merged += self._remove(found[start : start + _CHUNK], ours)
         return merged
 
-    def _remove(self, messages: list[Superfluous]) -> int:
-        removed = self._outbox.remove_never_sent(messages)
+    def _remove(self, messages: list[Superfluous], ours: Ours) -> int:
+        removed = self._outbox.remove_never_sent(messages, ours)
         if removed:
             self._on_merged(removed)
         return removed

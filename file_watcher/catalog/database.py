@@ -44,6 +44,15 @@ from file_watcher.model import Health
 CIRCUITS: Final = CircuitConfig()
 """Of both circuits."""
 
+MOST_READERS: Final = 4
+"""Reading connections to a server, however many threads ask. With the one that writes, the owner's, the one that
+hears of changes and one for merging, an instance needs 8 at most: a server's connections are few, and a fleet
+shares them. An answer takes a fraction of a millisecond, so hardly anybody ever waits for one."""
+
+
+_ANY: Final = 1 << 20
+"""A bound that binds nobody: a file costs no server anything."""
+
 
 class CircuitOpen(CatalogUnavailable):
     """The database was not even asked, since it is known to be away."""
@@ -56,6 +65,7 @@ class Database:
         self._url = parse_url(url)
         self._engine: Engine | None = None
         self._shelf: deque[Connection] = deque()
+        self._reading = threading.BoundedSemaphore(_ANY if self.is_sqlite else MOST_READERS)
         self._writer = threading.Lock()
         self._writes_long = False
         self._opened = False
@@ -139,11 +149,12 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection on which each statement sees the last commit. Use it for reading only.
+        """A connection on which each statement sees the last commit. Use it for reading only, and not within
+        another such block: there are few.
 
         Raises CatalogUnavailable or CatalogError.
         """
-        with self._guarded(self._reads):
+        with self._guarded(self._reads), self._turn_to_read():
             connection = self._take_reader()
             try:
                 yield connection
@@ -152,6 +163,15 @@ class Database:
                 raise
             finally:
                 self._put_back(connection)
+
+    @contextmanager
+    def _turn_to_read(self) -> Iterator[None]:
+        if not self._reading.acquire(timeout=BUSY_SECONDS):
+            raise CatalogUnavailable(f"The catalog {self.shown} is busy: all that was asked takes very long.")
+        try:
+            yield
+        finally:
+            self._reading.release()
 
     def ask(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
         """All rows that answer a question in the driver's words, as of the last commit; their columns go by place.

@@ -59,6 +59,7 @@ class Duplicates:
         copies = f"({_COUNT.format(count=_DISTINCT, ours=ours)})"
         self._page = database.driver_sql(_PAGE.format(files=files, copies=copies))
         self._members = database.driver_sql(_MEMBERS_OF.format(ours=ours))
+        self._unhashed = database.driver_sql(_UNHASHED.format(ours=ours))
 
     def groups(self) -> Iterator[Group]:
         """All groups, largest files first."""
@@ -71,6 +72,11 @@ class Duplicates:
             if len(rows) < _GROUPS:
                 return
             size, sha256 = rows[-1][:2]
+
+    def unhashed(self) -> int:
+        """How many files could not be compared, since the catalog has no hashes of them."""
+        ((count,),) = self._ask(self._unhashed, (self._min_size, *self._library))
+        return int(count)
 
     def members(self, group: Group) -> Iterator[Member]:
         """The group's files, in the order in which they were catalogued."""
@@ -108,6 +114,7 @@ _PAGE: Final = (
     "GROUP BY size, sha256 HAVING count(*) > 1 ORDER BY size DESC, sha256 DESC LIMIT ?) AS alike "
     "ORDER BY alike.size DESC, alike.sha256 DESC"
 )
+_UNHASHED: Final = "SELECT count(*) FROM fw_files WHERE sha256 IS NULL AND size >= ?{ours}"
 _MEMBERS_OF: Final = (
     "SELECT fw_files.id, fw_files.path, libraries.name FROM fw_files "
     "LEFT JOIN libraries ON libraries.id = fw_files.library_id "

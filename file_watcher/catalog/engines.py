@@ -5,6 +5,7 @@ Owns no thread. Connections begin a transaction only for writing, and then take 
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -38,7 +39,8 @@ _SQLITE_PRAGMAS: Final = (
 
 _POSTGRESQL_SETTINGS: Final = (
     "SET statement_timeout = '60s'; SET lock_timeout = '10s'; "
-    "SET idle_in_transaction_session_timeout = '60s'; "
+    # Who is frozen in the middle of a commit keeps the outbox and its leases locked, for the whole fleet.
+    "SET idle_in_transaction_session_timeout = '5s'; "
     # A session that a firewall cut off keeps its locks until the server notices: within 25 s, not two hours.
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; "
     # Plans made while a table was still empty are kept and would scan it when it has grown; every
@@ -71,7 +73,20 @@ def sqlite_engine(url: URL, path: Path) -> Engine:
         max_overflow=-1,
         hide_parameters=True,
     )
-    event.listen(engine, "connect", _prepare_sqlite)
+    was_there = threading.Event()
+
+    def refuse_another(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> None:
+        # SQLite would make an empty file in the place of one that was removed, and throw away the log of what was
+        # committed last: nothing could be put back then.
+        if was_there.is_set() and not path.exists():
+            raise sqlite3.OperationalError("unable to open database file: it was removed while it was in use")
+
+    def note(connection: Any, record: Any) -> None:
+        _prepare_sqlite(connection, record)
+        was_there.set()
+
+    event.listen(engine, "do_connect", refuse_another)
+    event.listen(engine, "connect", note)
     event.listen(engine, "begin", _begin_immediate)
     return engine
 

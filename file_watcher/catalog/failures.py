@@ -45,9 +45,13 @@ _PERMANENT_SQLITE = {
     sqlite3.SQLITE_PERM: "access is not permitted; allow it or set DATABASE_URL",
 }
 
-_RETRYABLE_STATES = ("08", "25006", "40", "53", "55P03", "57", "58")
-"""SQLSTATE classes that may pass: connection, read-only (a standby that is about to take over), rollback,
-resources, lock, operator intervention, system (PostgreSQL manual, appendix A)."""
+_RETRYABLE_STATES = ("08", "25006", "25P03", "40", "53", "55P03", "57", "58")
+"""SQLSTATE classes that may pass: connection, read-only (a standby that is about to take over), a transaction
+that we left idle for too long (frozen, cut off), rollback, resources, lock, operator intervention, system
+(PostgreSQL manual, appendix A)."""
+
+_MISSING_RIGHT: Final = "42501"
+"""SQLSTATE insufficient_privilege."""
 
 _REFUSALS = re.compile(
     r"(authentication failed|no pg_hba\.conf entry|permission denied|no password supplied|"
@@ -135,7 +139,8 @@ def _translate_postgresql(cause: psycopg.Error, where: str) -> CatalogUnavailabl
         return CatalogUnavailable(f"The catalog {where} does not answer: {text}.")
     if state.startswith(_RETRYABLE_STATES):
         return CatalogUnavailable(f"The catalog {where} cannot be used now: {text}.")
-    return CatalogError(f"The catalog {where} cannot be used: {text}.")
+    mend = " `migrate --check` prints the statement that grants it." if state == _MISSING_RIGHT else ""
+    return CatalogError(f"The catalog {where} cannot be used: {text}.{mend}")
 
 
 def _spoken(cause: BaseException) -> str:

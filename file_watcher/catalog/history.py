@@ -27,7 +27,7 @@ class Wanted:
     """Which messages are wanted; what is None or empty does not narrow.
 
     `within` are intervals of paths, of which a message's path or old path lies in one. `since_ns` is when the
-    change was noticed.
+    change was noticed. `text` is part of the path or of the old one, in these very letters.
     """
 
     library_id: int | None = None
@@ -35,6 +35,7 @@ class Wanted:
     within: tuple[Interval, ...] = ()
     since_ns: int | None = None
     state: State | None = None
+    text: str | None = None
 
 
 _IS_UNROUTED: Final = 10
@@ -88,7 +89,7 @@ class History:
     def __init__(self, database: Database, wanted: Wanted, *, with_bodies: bool) -> None:
         self._database = database
         self._since_ns = wanted.since_ns
-        condition, self._values = _condition(wanted)
+        condition, self._values = _condition(wanted, _PLACE[database.is_sqlite])
         columns = f"{_COLUMNS}, {'body' if with_bodies else 'NULL'}"
         between = f"WHERE sequence > ? AND sequence <= ?{condition} ORDER BY sequence"
         self._page = database.driver_sql(
@@ -143,7 +144,7 @@ class History:
             return connection.exec_driver_sql(sql, values).scalar() or 0
 
 
-def _condition(wanted: Wanted) -> tuple[str, tuple[Any, ...]]:
+def _condition(wanted: Wanted, place: str) -> tuple[str, tuple[Any, ...]]:
     """What narrows, with marks for its values. Nothing that could make a planner leave the sequences' index."""
     parts: list[str] = []
     values: list[Any] = []
@@ -162,7 +163,15 @@ def _condition(wanted: Wanted) -> tuple[str, tuple[Any, ...]]:
         values.append(wanted.since_ns)
     if wanted.state is not None:
         parts.append(f"({_STATES[wanted.state]})")
+    if wanted.text is not None:
+        # In the bytes of the names, and not by LIKE, to which % and _ are any characters.
+        parts.append(f"({place.format('fw_events.path')} OR {place.format('old_path')})")
+        values.extend([wanted.text.encode("utf-8", "surrogateescape")] * 2)
     return "".join(f" AND {part}" for part in parts), tuple(values)
+
+
+_PLACE: Final = {True: "instr({}, ?) > 0", False: "position(? in {}) > 0"}
+"""Where bytes lie within bytes, on SQLite and on PostgreSQL."""
 
 
 def _told(row: Sequence[Any]) -> Told:

@@ -8,20 +8,18 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import count
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, select, text, update
 
+from file_watcher.catalog import roots
 from file_watcher.catalog.database import Database
+from file_watcher.catalog.leases import NO_LEASES, LeaseGuard
 from file_watcher.catalog.rows import signed, unsigned
-from file_watcher.catalog.tables import libraries, library_state
+from file_watcher.catalog.tables import library_state
 from file_watcher.model import Library
-
-_ENSURE_LOCK: Final = 0x6677_0003
-"""Key of PostgreSQL's advisory lock: two instances that start at once make one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class LibraryState:
     """
 
     library_id: int
-    state: Literal["active", "suspended"] = "active"
+    state: Literal["active", "suspended", "unwatched"] = "active"
     reason: str | None = None
     root_device: int | None = None
     root_inode: int | None = None
@@ -42,16 +40,19 @@ class LibraryState:
     first_scan_done: bool = False
     updated_ns: int = 0
     mounts: Mapping[bytes, tuple[int, str]] | None = None
+    root: bytes | None = None
+    """The path that was scanned last; None where that was not recorded yet."""
 
 
 class Libraries:
     """Reads and writes libraries. All methods raise CatalogUnavailable or CatalogError."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, leases: LeaseGuard = NO_LEASES) -> None:
         self._database = database
+        self._leases = leases
 
     def ensure_library(
-        self, root: bytes, name: str | None = None, library_type: str = "production"
+        self, root: bytes, name: str | None = None, library_type: str = roots.DEFAULT_TYPE
     ) -> Library:
         """The library at this real path; where there is no row yet, one is made.
 
@@ -59,20 +60,25 @@ class Libraries:
         that stands keeps its name and type, whoever made it.
         """
         with self._database.writing() as connection:
-            if not self._database.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ENSURE_LOCK})
-            row = connection.execute(
-                select(libraries.c.id, libraries.c.name, libraries.c.type)
-                .where(libraries.c.path == _path_text(root))
-                .order_by(libraries.c.id)
-            ).first()
-            if row is not None:
-                return Library(row.id, row.name or _folder_name(root), row.type or library_type, root)
-            free = _free_name(connection, name or _folder_name(root))
-            values = {"name": free, "path": _path_text(root), "type": library_type, "is_watched": True}
-            key = connection.execute(insert(libraries).values(values)).inserted_primary_key
-            assert key is not None
-            return Library(key[0], free, library_type, root)
+            roots.wait_for_others(connection)
+            return roots.find_or_add(connection, root, name, library_type, watched=True)[0]
+
+    def ensure_libraries(self, named: Sequence[bytes], instance_id: str) -> list[Library]:
+        """The libraries at these real paths, in that order: the roots that the instance's environment names.
+
+        They are watched as long as it does. What it named before and names no more is watched as it was
+        before any instance named it. One transaction. Raises CatalogError too where a table of another
+        application takes no row for a root, with the row that somebody has to add.
+        """
+        with self._database.writing() as connection:
+            roots.wait_for_others(connection)
+            found = []
+            for root in named:
+                library, is_new = roots.find_or_add(connection, root, None, roots.DEFAULT_TYPE, watched=True)
+                roots.mark(connection, library.id, instance_id, is_new=is_new)
+                found.append(library)
+            roots.release_others(connection, instance_id, (library.id for library in found))
+            return found
 
     def library_state(self, library_id: int) -> LibraryState | None:
         """What was remembered of the library; None before it was first saved."""
@@ -89,7 +95,18 @@ class Libraries:
             values[name] = None if values[name] is None else signed(values[name])
         values["mounts"] = None if state.mounts is None else _mounts_text(state.mounts)
         with self._database.writing() as connection:
+            self._leases.confirm(connection, [state.library_id])
             connection.execute(_SAVE, values)
+
+
+def mark_unwatched(connection: Connection, library_id: int) -> bool:
+    """Note, in a transaction, that the library is watched no more; False where that was noted already."""
+    done = connection.execute(
+        update(library_state)
+        .where(library_state.c.library_id == library_id, library_state.c.state != "unwatched")
+        .values(state="unwatched", reason=None, updated_ns=time.time_ns())
+    )
+    return bool(done.rowcount)
 
 
 _STATE_FIELDS: Final = tuple(field.name for field in fields(LibraryState))
@@ -105,6 +122,7 @@ def _state_of(values: dict[str, Any]) -> LibraryState:
     for name in _UNSIGNED:
         values[name] = None if values[name] is None else unsigned(values[name])
     values["first_scan_done"] = bool(values["first_scan_done"])
+    values["root"] = None if values["root"] is None else bytes(values["root"])
     values["mounts"] = None if values["mounts"] is None else _mounts_of(values["mounts"])
     return LibraryState(**values)
 
@@ -117,18 +135,3 @@ def _mounts_text(mounts: Mapping[bytes, tuple[int, str]]) -> str:
 
 def _mounts_of(text: str) -> dict[bytes, tuple[int, str]]:
     return {base64.b64decode(point): (int(inode), str(fsid)) for point, inode, fsid in json.loads(text)}
-
-
-def _path_text(root: bytes) -> str:
-    """The path as the shared table holds it; bytes that are no UTF-8 stay apart from one another."""
-    return root.decode("utf-8", "backslashreplace")
-
-
-def _folder_name(root: bytes) -> str:
-    return _path_text(root).rstrip("/").rpartition("/")[2] or "root"
-
-
-def _free_name(connection: Connection, wanted: str) -> str:
-    taken = set(connection.execute(select(libraries.c.name)).scalars())
-    candidates = (wanted if number == 1 else f"{wanted}-{number}" for number in count(1))
-    return next(name for name in candidates if name not in taken)

@@ -40,6 +40,8 @@ class NewMessage:
     """The one queue that gets it; None for the exchange."""
     snapshot: str | None = None
     """The snapshot that it belongs to."""
+    exchange: str | None = None
+    """The exchange of jobs, which do not go to the one of events."""
 
 
 class MessageWriter:
@@ -49,8 +51,8 @@ class MessageWriter:
         self._must_lock = not database.is_sqlite
         self._insert = database.driver_sql(
             "INSERT INTO fw_events (event_id, library_id, file_id, event_type, routing_key, path, old_path, "
-            "path_text, created_ns, unrouted, body, queue, snapshot) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "path_text, created_ns, unrouted, body, queue, snapshot, exchange) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         self._span = database.driver_sql(
             "SELECT min(sequence), max(sequence) FROM fw_events WHERE sequence > ?"
@@ -83,6 +85,7 @@ class MessageWriter:
                     message.body,
                     message.queue,
                     message.snapshot,
+                    message.exchange,
                 )
                 for message in messages
             ],

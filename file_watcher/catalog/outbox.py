@@ -10,43 +10,69 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from file_watcher.catalog.database import Database
+from file_watcher.catalog.leases import NO_LEASES, LeaseGuard
 from file_watcher.catalog.messages import MessageWriter, NewMessage, Span
 from file_watcher.catalog.tables import WAITING
 from file_watcher.model import OutboxMessage
 
+_WHOLE: Final = "library_id IS NOT NULL"
 _PRUNE_CHUNK: Final = 500
 """Rows deleted in one transaction: a few milliseconds, which is how long a commit may have to wait."""
 
 
-class Outbox:
-    """The outbox of some libraries. All methods raise CatalogUnavailable or CatalogError."""
+class Ours(NamedTuple):
+    """Which libraries an outbox is of, at one moment."""
 
-    def __init__(self, database: Database, library_ids: Collection[int]) -> None:
+    condition: str
+    """In SQL, on `library_id`."""
+    library_ids: tuple[int, ...]
+
+
+class Outbox:
+    """The outbox of some libraries, or of all. Methods raise CatalogUnavailable or CatalogError."""
+
+    def __init__(
+        self, database: Database, library_ids: Collection[int] | None, leases: LeaseGuard = NO_LEASES
+    ) -> None:
+        """`library_ids` None: of all libraries, whatever `own` says."""
         self._database = database
+        self._leases = leases
         self._writer = MessageWriter(database)
         self._is_sqlite = database.is_sqlite
-        self._library_ids = sorted(library_ids)
         self._memory = threading.Lock()
         self._merged: list[Span] = []
         self._pruned_up_to = 0
         """All that is left up to here waits, or was marked since."""
-        self.ours = ours = f"library_id IN ({', '.join(map(str, self._library_ids)) or 'NULL'})"
+        self._owns_all = library_ids is None
+        self.own(library_ids or ())
+
+    def own(self, library_ids: Collection[int]) -> None:
+        """It is the outbox of these libraries from now on. May be called while others read and write: what is
+        asked at that moment is asked of those before."""
+        database = self._database
+        self._library_ids = sorted(library_ids)
+        ours = f"library_id IN ({', '.join(map(str, self._library_ids)) or 'NULL'})"
+        ours = _WHOLE if self._owns_all else ours
+        self.ours = Ours(ours, tuple(self._library_ids))
         chosen = (
             "sequence IN (SELECT value FROM json_each(?))"
             if self._is_sqlite
             else "sequence = ANY(?::bigint[])"
         )
         sql = database.driver_sql
-        self._pending = sql(
+        self._waiting = waiting = (
             "SELECT sequence, event_id, event_type, routing_key, coalesce(libraries.name, ''), fw_events.path, "  # noqa: S608
-            "old_path, body, created_ns, queue FROM fw_events LEFT JOIN libraries ON libraries.id = library_id "
-            f"WHERE sequence > ? AND {WAITING} AND {ours} ORDER BY sequence LIMIT ?"
+            "old_path, body, created_ns, queue, library_id, exchange FROM fw_events "
+            "LEFT JOIN libraries ON libraries.id = library_id "
+            f"WHERE sequence > ? AND {WAITING} AND {ours}"
         )
+        self._pending = sql(f"{waiting} ORDER BY sequence LIMIT ?")
+        self._pending_of = sql(f"{waiting} AND library_id = ? AND sequence <= ? ORDER BY sequence LIMIT ?")
         self._publish = sql(f"UPDATE fw_events SET published_ns = ? WHERE {chosen}")  # noqa: S608
         self._unroute = sql(f"UPDATE fw_events SET unrouted = ? WHERE {chosen}")  # noqa: S608
         self._delete = sql(f"DELETE FROM fw_events WHERE {chosen}")  # noqa: S608
@@ -54,7 +80,6 @@ class Outbox:
             "INSERT INTO fw_outbox_marks (library_id, sent_up_to) VALUES (?, ?) ON CONFLICT (library_id) DO UPDATE "
             "SET sent_up_to = excluded.sent_up_to WHERE excluded.sent_up_to > fw_outbox_marks.sent_up_to"
         )
-        self._sent_up_to = f"SELECT max(sent_up_to) FROM fw_outbox_marks WHERE {ours}"  # noqa: S608
         self._count = f"SELECT count(*) FROM fw_events WHERE {WAITING} AND {ours}"  # noqa: S608
         self._count_up_to = sql(f"{self._count} AND sequence <= ?")
         self._oldest = (
@@ -69,33 +94,56 @@ class Outbox:
             "ORDER BY sequence LIMIT ?"
         )
 
-    def pending(self, after_sequence: int, limit: int) -> list[OutboxMessage]:
-        """What waits, with a greater sequence than the given one, in commit order."""
-        rows = self._database.ask(self._pending, (after_sequence, limit))
+    def pending(
+        self, after_sequence: int, limit: int, left_behind: Collection[int] = ()
+    ) -> list[OutboxMessage]:
+        """What waits, with a greater sequence than the given one, in commit order.
+
+        Of libraries that are `left_behind` only what tells of a move: the rest is not even read.
+        """
+        asked = self._pending
+        if left_behind:
+            others = (
+                f"(library_id NOT IN ({', '.join(map(str, sorted(left_behind)))}) OR old_path IS NOT NULL)"
+            )
+            asked = self._database.driver_sql(f"{self._waiting} AND {others} ORDER BY sequence LIMIT ?")
+        rows = self._database.ask(asked, (after_sequence, limit))
         return [OutboxMessage(*row) for row in rows]
 
-    def reserve(self, up_to: int) -> None:
-        """Note, in one small transaction, that everything up to this sequence may have been sent. Never lowers."""
-        if not self._library_ids:
+    def pending_of(self, library_id: int, after_sequence: int, up_to: int, limit: int) -> list[OutboxMessage]:
+        """What waits of one library with a sequence greater than the first one and up to the second one."""
+        rows = self._database.ask(self._pending_of, (after_sequence, library_id, up_to, limit))
+        return [OutboxMessage(*row) for row in rows]
+
+    def reserve(self, up_to: int, library_ids: Collection[int]) -> None:
+        """Note, in one small transaction, that everything of these libraries up to this sequence may have been
+        sent. Never lowers."""
+        if not library_ids:
             return
         with self._database.writing() as connection:
             self._writer.take_turn(connection)
-            connection.exec_driver_sql(self._reserve, [(each, up_to) for each in self._library_ids])
+            self._leases.confirm(connection, library_ids)
+            connection.exec_driver_sql(self._reserve, [(each, up_to) for each in sorted(library_ids)])
 
-    def sent_up_to(self, connection: Connection) -> int:
+    def sent_up_to(self, connection: Connection, of: Ours | None = None) -> int:
         """What lies above this sequence was never sent; 0 where nothing was. It stays so until the end of a
         transaction that has taken its turn; on another connection it is only a lower bound."""
-        return connection.exec_driver_sql(self._sent_up_to).scalar() or 0
+        ours = (of or self.ours).condition
+        marks = f"SELECT max(sent_up_to) FROM fw_outbox_marks WHERE {ours}"  # noqa: S608 - numbers
+        return connection.exec_driver_sql(marks).scalar() or 0
 
-    def remove_never_sent(self, messages: Sequence[tuple[int, int]]) -> int:
+    def remove_never_sent(self, messages: Sequence[tuple[int, int]], of: Ours) -> int:
         """Delete the messages, given by sequence and guard, whose guard lies above what may have been sent.
+
+        `of` are the libraries that they belong to; raises LeaseLost where one of them is another's.
 
         In one transaction, after which none of them is sent; returns how many were deleted. The caller has
         told `note_merging`.
         """
         with self._database.writing() as connection:
             self._writer.take_turn(connection)
-            floor = self.sent_up_to(connection)
+            self._leases.confirm(connection, of.library_ids)
+            floor = self.sent_up_to(connection, of)
             chosen = [sequence for sequence, guard in messages if min(sequence, guard) > floor]
             if chosen:
                 connection.exec_driver_sql(self._delete, (self._numbers(chosen),))
@@ -142,13 +190,19 @@ class Outbox:
             count: int = connection.exec_driver_sql(self._count_up_to, (sequence,)).scalar_one()
         return count
 
-    def record(self, messages: Sequence[NewMessage]) -> Span | None:
-        """Record messages that belong to no file's row (notices), in one transaction."""
+    def record(
+        self, messages: Sequence[NewMessage], only_if: Callable[[Connection], bool] = lambda _connection: True
+    ) -> Span | None:
+        """Record messages that belong to no file's row (notices), in one transaction.
+
+        None where there are none, or `only_if`, which is asked in that transaction and may write, says no.
+        """
         if not messages:
             return None
         with self._database.writing() as connection:
             self._writer.take_turn(connection)
-            return self._writer.write(connection, messages)
+            self._leases.confirm(connection, {message.library_id for message in messages})
+            return self._writer.write(connection, messages) if only_if(connection) else None
 
     def prune(
         self, retention_seconds: float, keep: int, should_stop: Callable[[], bool] = lambda: False

@@ -1,16 +1,16 @@
 """What the store asks of `fw_files`, in SQL that keeps its text, so that drivers keep its plan.
 
-Owns no thread; a set of questions is made when the libraries are known and never changes.
+Owns no thread; a set of questions never changes: another one is made when the libraries are others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from file_watcher.catalog.database import Database
-from file_watcher.catalog.rows import ENTRY_COLUMNS, LEARNING_COLUMNS, RECORD_COLUMNS
+from file_watcher.catalog.rows import ENTRY_COLUMNS, RECORD_COLUMNS, learning_columns
 
 _MOST_ALIKE: Final = 64
 """Files of equal content that are considered as the origin of a moved file."""
@@ -32,17 +32,19 @@ class FileQuestions:
     folders_among: Many
     """Of intervals (first, end): those `first` that have a file within."""
     count: str
+    outside: str
+    """Paths of one library that lie outside of an interval: where its root was before."""
 
 
 def questions_for(
-    database: Database, library_ids: Sequence[int], *, learns_attributes: bool = False
+    database: Database, library_ids: Sequence[int], *, learns_attributes: Collection[int] = ()
 ) -> FileQuestions:
-    """The questions about the files of these libraries; with `learns_attributes` a scan's entry is doubtful
-    where mode and owner are not known."""
+    """The questions about the files of these libraries; in those of `learns_attributes` a scan's entry is
+    doubtful where mode and owner are not known."""
     # The sum keeps planners from walking an index by library, which holds for nearly all rows.
     ours = f"library_id + 0 IN ({', '.join(map(str, library_ids)) or 'NULL'})"
     records = f"SELECT {RECORD_COLUMNS} FROM fw_files WHERE {ours} AND "  # noqa: S608 - constants and numbers
-    columns = LEARNING_COLUMNS if learns_attributes else ENTRY_COLUMNS
+    columns = learning_columns(sorted(learns_attributes)) if learns_attributes else ENTRY_COLUMNS
     entries = f"SELECT {columns} FROM fw_files WHERE {ours} AND "  # noqa: S608 - constants and numbers
     page = "path > ? AND path < ? ORDER BY path LIMIT ?"
     many = _sqlite_questions if database.is_sqlite else _postgresql_questions
@@ -56,6 +58,10 @@ def questions_for(
         folders_among=folders_among,
         records_in=database.driver_sql(records + page),
         count=database.driver_sql("SELECT count(*) FROM fw_files WHERE library_id = ?"),
+        outside=database.driver_sql(
+            "SELECT path FROM fw_files WHERE library_id = ? AND path > ? AND NOT (path > ? AND path < ?) "
+            "ORDER BY path LIMIT ?"
+        ),
     )
 
 

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select, text, update
@@ -54,6 +54,24 @@ class Instance:
     started_ns: int
     heartbeat_ns: int
     detail: Mapping[str, Any]
+    libraries: Sequence[Mapping[str, Any]] = ()
+    counters: Mapping[str, int] = field(default_factory=dict)
+    errors: int = 0
+    last_event_ns: int | None = None
+
+    def age_seconds(self, now_ns: int) -> float:
+        """How long ago it last said that it lives."""
+        return max(0.0, (now_ns - self.heartbeat_ns) / 1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What a heartbeat tells of the work: `libraries` by name and state, `counters` since the start."""
+
+    libraries: Sequence[Mapping[str, Any]] = ()
+    counters: Mapping[str, int] = field(default_factory=dict)
+    errors: int = 0
+    last_event_ns: int | None = None
 
 
 class Requests:
@@ -171,6 +189,11 @@ def read_answer(connection: Connection, request_id: int) -> Mapping[str, Any] | 
     return None if result is None else json.loads(result)
 
 
+_NO_VITALS: Final = Vitals()
+_GONE_NS: Final = 7 * 86_400 * 10**9
+"""An instance that was not retired is shown as dead for a week, then forgotten."""
+
+
 class Instances:
     """The heartbeats of the services. All methods raise CatalogUnavailable or CatalogError."""
 
@@ -179,8 +202,8 @@ class Instances:
         self._version = version
         self._started_ns = time.time_ns()
 
-    def beat(self, instance_id: str, detail: Mapping[str, Any]) -> None:
-        """Say that this process works as that instance, and how it is."""
+    def beat(self, instance_id: str, detail: Mapping[str, Any], vitals: Vitals = _NO_VITALS) -> None:
+        """Say that this process works as that instance, where it is found, and how it is."""
         values = {
             "instance_id": instance_id,
             "pid": os.getpid(),
@@ -189,9 +212,14 @@ class Instances:
             "started_ns": self._started_ns,
             "heartbeat_ns": time.time_ns(),
             "detail": json.dumps(dict(detail)),
+            "libraries": json.dumps([dict(library) for library in vitals.libraries]),
+            "counters": json.dumps(dict(vitals.counters)),
+            "errors": vitals.errors,
+            "last_event_ns": vitals.last_event_ns,
         }
         with self._database.writing() as connection:
             connection.execute(_BEAT, values)
+            connection.execute(delete(instances).where(instances.c.heartbeat_ns < time.time_ns() - _GONE_NS))
 
     def retire(self, instance_id: str) -> None:
         """Say that the instance ended in order."""
@@ -200,24 +228,40 @@ class Instances:
 
     def live(self, now_ns: int, max_age_seconds: float) -> list[Instance]:
         """The instances whose last heartbeat is not older than that, by name."""
-        recent = instances.c.heartbeat_ns >= now_ns - int(max_age_seconds * 1e9)
+        return [each for each in self.all() if each.heartbeat_ns >= now_ns - int(max_age_seconds * 1e9)]
+
+    def all(self) -> list[Instance]:
+        """All that were not retired, also those that went without a word, by name."""
         with self._database.reading() as connection:
-            rows = connection.execute(select(instances).where(recent).order_by(instances.c.instance_id)).all()
+            rows = connection.execute(select(instances).order_by(instances.c.instance_id)).all()
         return [_instance_of(row) for row in rows]
 
 
+_BEATEN: Final = (
+    *("pid", "host", "version", "started_ns", "heartbeat_ns", "detail"),
+    *("libraries", "counters", "errors", "last_event_ns"),
+)
 _BEAT: Final = text(
-    "INSERT INTO fw_instances (instance_id, pid, host, version, started_ns, heartbeat_ns, detail) "
-    "VALUES (:instance_id, :pid, :host, :version, :started_ns, :heartbeat_ns, :detail) "
-    "ON CONFLICT (instance_id) DO UPDATE SET pid = excluded.pid, host = excluded.host, "
-    "version = excluded.version, started_ns = excluded.started_ns, heartbeat_ns = excluded.heartbeat_ns, "
-    "detail = excluded.detail"
+    f"INSERT INTO fw_instances (instance_id, {', '.join(_BEATEN)}) "  # noqa: S608 - constants
+    f"VALUES (:instance_id, {', '.join(':' + name for name in _BEATEN)}) "
+    "ON CONFLICT (instance_id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _BEATEN)
 )
 
 
 def _instance_of(row: Row[Any]) -> Instance:
-    detail = json.loads(row.detail)
-    return Instance(row.instance_id, row.pid, row.host, row.version, row.started_ns, row.heartbeat_ns, detail)
+    return Instance(
+        row.instance_id,
+        row.pid,
+        row.host,
+        row.version,
+        row.started_ns,
+        row.heartbeat_ns,
+        json.loads(row.detail),
+        json.loads(row.libraries or "[]"),
+        json.loads(row.counters or "{}"),
+        row.errors or 0,
+        row.last_event_ns,
+    )
 
 
 def _request_of(row: Row[Any], state: RequestState) -> Request:

@@ -19,12 +19,16 @@ RECORD_COLUMNS: Final = (
 
 ENTRY_COLUMNS: Final = (
     "path, library_id, size, mtime_ns, ctime_ns, device, inode, (sha256 IS NOT NULL AND NOT growing), "
-    "(racy OR awaits_idle)"
+    "(racy OR growing OR awaits_idle)"
 )
 """What `entries_of` reads, in its order: the last one is whether the stat does not suffice."""
 
-LEARNING_COLUMNS: Final = ENTRY_COLUMNS.replace("awaits_idle)", "awaits_idle OR attributes IS NULL)")
-"""The same where mode and owner are to be told of: those that are not known yet want a look."""
+
+def learning_columns(library_ids: Sequence[int]) -> str:
+    """The same where these libraries tell of mode and owner: those that are not known yet want a look."""
+    unknown = f"attributes IS NULL AND library_id + 0 IN ({', '.join(map(str, library_ids))})"
+    return ENTRY_COLUMNS.replace("awaits_idle)", f"awaits_idle OR ({unknown}))")
+
 
 STORED_COLUMNS: Final = (
     "library_id",
@@ -150,7 +154,7 @@ def entries_of(rows: Iterable[Sequence[Any]], devices: RootDevices) -> list[Cata
                         inode if inode >= 0 else inode + _WRAP,
                     ),
                 ),
-                bool(hashed and not doubtful),
+                not doubtful,
                 bool(hashed),
             ),
         )

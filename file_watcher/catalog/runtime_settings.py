@@ -1,14 +1,16 @@
-"""Reads the settings that were changed at run time, from a table that another application may share.
+"""Reads the settings that were changed at run time, before the catalog is known to be ours (`steering` does later).
 
-Owns no thread.
+Owns no thread. The table may belong to another application; see `steering`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import inspect, select
+from sqlalchemy import Text, cast, func, inspect, select
 
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.tables import settings
+
+_PREFIX = "file_watch."
 
 
 def settings_rows(database: Database) -> dict[str, str]:
@@ -19,5 +21,7 @@ def settings_rows(database: Database) -> dict[str, str]:
     with database.reading() as connection:
         if not inspect(connection).has_table(settings.name):
             return {}
-        question = select(settings.c.key, settings.c.value).where(settings.c.key.startswith("file_watch."))
-        return {row.key: row.value for row in connection.execute(question) if row.value is not None}
+        key, value = cast(settings.c.key, Text), cast(settings.c.value, Text)
+        # Not LIKE, to which the underscore is any letter.
+        question = select(key, value).where(func.substr(key, 1, len(_PREFIX)) == _PREFIX)
+        return {key: value for key, value in connection.execute(question) if value is not None}

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection, bindparam, select
 
 from file_watcher.catalog.database import Database
+from file_watcher.catalog.leases import NO_LEASES, LeaseGuard
 from file_watcher.catalog.messages import MessageWriter, NewMessage
 from file_watcher.catalog.requests import read_answer, write_answer
 from file_watcher.catalog.rows import RECORD_COLUMNS, RootDevices, record_of
@@ -70,8 +71,9 @@ Answer = Callable[[Sequence[Recorded]], Mapping[str, Any]]
 class SnapshotWriter:
     """Records snapshots for one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, leases: LeaseGuard = NO_LEASES) -> None:
         self._database = database
+        self._leases = leases
         self._messages = MessageWriter(database)
         # The sum keeps planners from walking an index by library, which holds for nearly all rows.
         page = (
@@ -98,6 +100,7 @@ class SnapshotWriter:
                 self._messages.take_turn(connection)
                 if (before := read_answer(connection, request_id)) is not None:
                     return before
+                self._leases.confirm(connection, {scope.library_id for scope, _ in told})
                 recorded = [self._record(connection, scope, wording, should_stop) for scope, wording in told]
                 result = answer(recorded)
                 write_answer(connection, request_id, result)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from file_watcher.catalog.batch import Batch, BatchWriter, Refusal
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.failures import is_poison
+from file_watcher.catalog.leases import NO_LEASES, LeaseGuard
 from file_watcher.catalog.messages import NewMessage, Span
 from file_watcher.catalog.questions import FileQuestions, questions_for
 from file_watcher.catalog.rows import RootDevices, entries_of, record_of, signed
@@ -45,19 +46,21 @@ class CatalogStore:
     All methods raise CatalogUnavailable (the same call may succeed later) or CatalogError.
     """
 
-    def __init__(self, database: Database, on_refused: OnRefused | None = None) -> None:
+    def __init__(
+        self, database: Database, on_refused: OnRefused | None = None, leases: LeaseGuard = NO_LEASES
+    ) -> None:
         self._database = database
         self._devices = RootDevices()
-        self._writer = BatchWriter(database, self._devices)
+        self._writer = BatchWriter(database, self._devices, leases)
         self._on_refused = on_refused
         self._ask: FileQuestions = questions_for(database, ())
         self._outcome_unknown = False
 
-    def own(self, libraries: Iterable[Library], *, learns_attributes: bool = False) -> None:
-        """Restrict everything that is read to these libraries.
+    def own(self, libraries: Iterable[Library], *, learns_attributes: Collection[int] = ()) -> None:
+        """Restrict everything that is read to these libraries, from now on; may be called while others read.
 
-        `learns_attributes`: entries of files whose mode and owner are not known are not trusted, so that a
-        scan has them looked at.
+        `learns_attributes`: numbers of those whose entries are not trusted where mode and owner are not known,
+        so that a scan has the files looked at.
         """
         self._ask = questions_for(
             self._database,
@@ -114,6 +117,12 @@ class CatalogStore:
         by_first = {first: folder for (first, _), folder in intervals.items()}
         return {by_first[first]: self.records_below(by_first[first], _EVERY) for first in set(found)}
 
+    def outside(self, library: Library, after: bytes, limit: int) -> list[bytes]:
+        """Paths of the library's records that do not lie below its root, since that was another one before:
+        one page of those greater than `after`, in the order of their bytes. Reads a whole index."""
+        rows = self._database.ask(self._ask.outside, (library.id, after, *_range_below(library.root), limit))
+        return [bytes(row[0]) for row in rows]
+
     def exists_below(self, folder: bytes) -> bool:
         """Whether any record lies below the folder."""
         return bool(self.below(folder, limit=1))
@@ -129,7 +138,8 @@ class CatalogStore:
 
         A file whose rows or messages the database refuses is left out with all that belongs to it,
         logged and reported to `on_refused`; the others are committed. Raises CatalogUnavailable when
-        nothing was committed or it is not known: load again and decide from scratch.
+        nothing was committed or it is not known: load again and decide from scratch; LeaseLost, which is
+        one, where another instance owns one of the libraries.
         """
         try:
             return self._commit(batch)

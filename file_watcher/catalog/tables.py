@@ -20,7 +20,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    column,
     false,
+    table,
     text,
 )
 
@@ -39,13 +41,23 @@ libraries = Table(
     Column("is_watched", Boolean, nullable=False, server_default=false()),
 )
 
-settings = Table(
+settings_as_made = Table(
     "settings",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("key", String(255), nullable=False, unique=True),
     Column("value", Text),
 )
+"""The table where it is missing. Another application's may have no `id`: use `settings`."""
+
+settings = table("settings", column("key", String), column("value", Text))
+"""What every such table has. Without a primary key, so that no INSERT asks for one."""
+
+adoption = Table("fw_adoption", metadata, Column("made", String(64), primary_key=True))
+"""What the migration made of the shared tables: see `migrations/adoption`."""
+
+config = table("fw_config", column("id", Integer), column("version", Integer))
+"""On SQLite only: one row, whose version rises with each change of what is watched and how."""
 
 library_state = Table(
     "fw_library_state",
@@ -59,6 +71,7 @@ library_state = Table(
     Column("first_scan_done", Boolean, nullable=False),
     Column("updated_ns", BigInteger, nullable=False),
     Column("mounts", Text),
+    Column("root", LargeBinary),
 )
 
 files = Table(

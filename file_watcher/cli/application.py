@@ -15,10 +15,13 @@ from file_watcher.cli.completing import PROGRAM, answer_shells, completion
 from file_watcher.cli.consuming import consume
 from file_watcher.cli.duplicating import duplicates
 from file_watcher.cli.events import events
+from file_watcher.cli.libraries import library
+from file_watcher.cli.log_lines import log
 from file_watcher.cli.migrating import migrate
 from file_watcher.cli.options import CATALOG, EVERYTHING, WHERE, with_settings
 from file_watcher.cli.replaying import replay
 from file_watcher.cli.run import run
+from file_watcher.cli.setting import settings
 from file_watcher.cli.status import status
 from file_watcher.cli.verifying import verify
 from file_watcher.version import VERSION
@@ -68,6 +71,7 @@ def _options_of_all(
 
 _SERVICE: Final = "The service"
 _ASKING: Final = "Ask the service that runs"
+_STEERING: Final = "Steer it through the database"
 _READING: Final = "What was told, and whether it still holds"
 
 app.command(rich_help_panel=_SERVICE)(with_settings(EVERYTHING)(run))
@@ -79,8 +83,11 @@ app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(sync))
 app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(scan))
 app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(approve))
 app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(replay))
+app.add_typer(library, name="library", rich_help_panel=_STEERING)
+app.add_typer(settings, name="settings", rich_help_panel=_STEERING)
 app.command(rich_help_panel=_READING)(with_settings(WHERE)(consume))
 app.command(rich_help_panel=_READING)(with_settings(CATALOG)(events))
+app.command(rich_help_panel=_READING)(with_settings(CATALOG)(log))
 app.command(rich_help_panel=_READING)(with_settings(CATALOG)(verify))
 app.command(rich_help_panel=_READING)(with_settings(CATALOG)(duplicates))
 

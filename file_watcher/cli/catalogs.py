@@ -94,13 +94,17 @@ def require_schema(database: Database) -> None:
 _STATE_WORDS: Final = {"empty": "still empty", "older": "of an older file_watcher"}
 
 
-def live_instances(database: Database, settings: Settings) -> list[Instance]:
-    """The services that gave a sign of life lately; only INSTANCE_ID where it is set."""
+def all_live(database: Database) -> list[Instance]:
+    """The services that gave a sign of life lately."""
     if database.path is not None and is_owned(database.path) is None:
         return []  # a heartbeat of a service that was killed since
-    live = Instances(database, VERSION).live(time.time_ns(), HEARTBEAT_AGE_SECONDS)
+    return Instances(database, VERSION).live(time.time_ns(), HEARTBEAT_AGE_SECONDS)
+
+
+def live_instances(database: Database, settings: Settings) -> list[Instance]:
+    """The same; only INSTANCE_ID where it is set."""
     named = settings.instance_id
-    return [instance for instance in live if named is None or instance.instance_id == named]
+    return [each for each in all_live(database) if named is None or each.instance_id == named]
 
 
 def find_running(database: Database, settings: Settings) -> Running:

@@ -132,15 +132,24 @@ def _check_catalog(loaded: Loaded) -> Iterator[Finding]:
 
 def _judge_schema(database: Database) -> Iterator[Finding]:
     from file_watcher.catalog.owner import is_owned
-    from file_watcher.catalog.schema import schema_state
+    from file_watcher.catalog.schema import report
 
-    state = schema_state(database)
-    if state == "newer":
+    found = report(database)
+    if found.state == "newer":
         mend = "install that version again, or set DATABASE_URL to another database"
         yield problem("catalog", f"{database.shown} has the schema of a newer file_watcher", mend)
         return
+    for obstacle in found.obstacles:
+        how = None if obstacle.statement is None else f"let {obstacle.who} run: {obstacle.statement}"
+        yield problem("catalog", obstacle.problem, how)
     words = {"current": "is current", "older": "will be upgraded at the next start", "empty": "will be made"}
-    yield ok("catalog", f"{database.shown} answers; its schema {words[state]}")
+    if not found.obstacles:
+        yield ok("catalog", f"{database.shown} answers; its schema {words[str(found.state)]}")
+    if found.state == "current" and not found.obstacles and not found.has_notices:
+        detail = (
+            "no triggers tell of changed libraries and settings, so they are looked for every few seconds"
+        )
+        yield ok("catalog", detail)
     owner = None if database.path is None else is_owned(database.path)
     if owner is not None:
         by = f" (process {owner})" if owner else ""

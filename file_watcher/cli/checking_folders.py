@@ -14,6 +14,7 @@ from typing import Final
 
 from file_watcher.cli.findings import Finding, ok, problem, warning
 from file_watcher.model import display
+from file_watcher.paths import inner, real_path
 from file_watcher.processing.lease import WriterProbe, ignore_lease_signals
 from file_watcher.settings import FileWatchSettings, Loaded
 from file_watcher.watching.filters import PathFilter
@@ -52,8 +53,8 @@ def check_folders(loaded: Loaded) -> Iterator[Finding]:
     table, deadline = MountTable.read(), time.monotonic() + _PATIENCE_SECONDS
     natively: list[Census] = []
     for root in loaded.settings.roots:
-        path = os.fsencode(os.path.realpath(root))
-        name = f"folder {display(os.fsencode(root))}"
+        path = real_path(root)
+        name = f"folder {display(inner(root))}"
         if not root.is_dir():
             mend = "make it, mount its disk, or name another one with DATA_DIR"
             yield warning(name, "is not there; the service starts and waits for it", mend)

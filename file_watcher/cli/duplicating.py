@@ -50,8 +50,9 @@ _MinSize = Annotated[str, typer.Option(metavar="SIZE", help="Only files of at le
 
 @dataclass(slots=True)
 class Total:
-    """Of all groups, also of those that are not shown."""
+    """Of all groups, also of those that are not shown. `unhashed` files could not be compared."""
 
+    unhashed: int = 0
     groups: int = 0
     files: int = 0
     wasted: int = 0
@@ -87,7 +88,7 @@ def duplicates(
     with read_catalog(settings) as database:
         chosen = None if library is None else chosen_libraries(database, library)[0].library.id
         found = Duplicates(database, library_id=chosen, min_size=smallest)
-        total = Total()
+        total = Total(found.unhashed())
         shown = total.counting(group for group in found.groups() if group.copies > 1)
         if most:
             shown = iter(heapq.nlargest(most, shown, key=lambda group: group.wasted))
@@ -142,11 +143,25 @@ def _document(member: Member) -> dict[str, Any]:
 
 def _print_total(total: Total, most: int, *, as_json: bool) -> None:
     if as_json:
-        document = {"groups": total.groups, "files": total.files, "wasted_bytes": total.wasted}
+        document = {
+            "groups": total.groups,
+            "files": total.files,
+            "wasted_bytes": total.wasted,
+            "unhashed": total.unhashed,
+        }
         typer.echo(json.dumps({"total": document}))
         return
+    if total.unhashed:
+        verb = "was" if total.unhashed == 1 else "were"
+        typer.echo(
+            f"{counted(total.unhashed, 'file')} {verb} not compared: the catalog has no hashes of them, since they "
+            "still grow, could not be read, or their library has `hashing` none."
+        )
     if not total.groups:
-        typer.echo("No file of the catalog has a copy.")
+        known = (
+            "No file of the catalog has a copy." if not total.unhashed else "None of the others has a copy."
+        )
+        typer.echo(known)
         return
     hidden = total.groups - most if most else 0
     verb = "is" if hidden == 1 else "are"

@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 import typer
 
+from file_watcher.cli.folding import folded
 from file_watcher.errors import FileWatcherError, PermanentError, UsageError
 from file_watcher.ops.log import configure
 from file_watcher.ops.sanitize import escape_for_terminal
@@ -61,10 +62,11 @@ def ended() -> Iterator[Ending]:
 
 
 def complain(*problems: str) -> None:
-    """One line on standard error for each problem."""
+    """One line on standard error for each problem; a terminal sees long ones broken between words."""
     for problem in problems:
         # A path may hold a line break; a problem stays one line.
-        typer.echo(f"file_watcher: {escape_for_terminal(problem)}", err=True)
+        line = f"file_watcher: {escape_for_terminal(problem)}"
+        typer.echo(folded(line, sys.stderr, indent=2), err=True)
 
 
 def _forget_stdout() -> None:

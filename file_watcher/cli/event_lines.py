@@ -14,6 +14,7 @@ from file_watcher.model import display
 from file_watcher.ops.log import is_terminal, wants_color
 from file_watcher.ops.sanitize import escape_for_terminal, escape_in_json
 from file_watcher.ops.terminal import cut_middle, display_width
+from file_watcher.paths import inner
 
 _COLORS: Final = {"waiting": "33", "unrouted": "31"}
 """SGR parameters (ECMA-48, section 8.3.117) of what was not sent."""
@@ -60,7 +61,7 @@ class EventTable:
 
 
 def _subject(told: Told, room: int) -> str:
-    root = None if told.root is None else told.root.rstrip("/") + "/"
+    root = None if told.root is None else display(inner(told.root.rstrip("/") + "/"))
     path = _below(root, told.path)
     note = "  (snapshot)" if told.snapshot is not None else ""
     room -= len(note)
@@ -68,7 +69,7 @@ def _subject(told: Told, room: int) -> str:
         return cut_middle(path, max(room, 1)) + note
     old = _below(root, told.old_path)
     if told.event_type == "renamed":
-        path = path.rsplit("/", 1)[-1]
+        path = path.rsplit(display(b"/"), 1)[-1]
     half = max((room - len(_ARROW)) // 2, 1)
     old = cut_middle(old, half + max(half - display_width(path), 0))
     return f"{old}{_ARROW}{cut_middle(path, max(room - len(_ARROW) - display_width(old), 1))}{note}"

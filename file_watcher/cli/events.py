@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from file_watcher.cli.asking import AsJson
 from file_watcher.cli.endings import FINE, complain
+from file_watcher.cli.library_choice import completed
 from file_watcher.cli.narrowing import Below, chosen_libraries, intervals_of, since_ns, ways_to
 from file_watcher.cli.options import Given
 from file_watcher.cli.signals import Signals
@@ -34,11 +36,21 @@ _NOTICES: Final = (
     *("library.suspended", "library.resumed", "library.scanned", "library.unwatched"),
     *("snapshot.begin", "snapshot.end"),
 )
-_TYPES: Final = (*(str(kind) for kind in EventType), *_NOTICES)
+_TYPES: Final = (*(str(kind) for kind in EventType), *_NOTICES, "job")
 _STATES: Final = ("sent", "waiting", "unrouted")
 
 _Library = Annotated[
-    str | None, typer.Option("--library", metavar="NAME", help="Only of this library, as `status` names it.")
+    str | None,
+    typer.Option(
+        "--library",
+        metavar="NAME",
+        help="Only of this library, as `status` names it.",
+        autocompletion=completed,
+    ),
+]
+_Text = Annotated[
+    str | None,
+    typer.Option("--text", metavar="TEXT", help="Only where the path, or the old one, holds this text."),
 ]
 _Types = Annotated[
     list[str] | None,
@@ -85,6 +97,7 @@ def events(
     library: _Library = None,
     types: _Types = None,
     path: Below = None,
+    text: _Text = None,
     since: _Since = None,
     state: _State = None,
     newest: _Newest = None,
@@ -104,7 +117,9 @@ def events(
     since_when = None if since is None else since_ns(since, time.time())
     kinds, wanted_state = _types(types), _state(state)
     with read_catalog(settings) as database:
-        wanted = _wanted(database, library, kinds, within, since_when, wanted_state)
+        wanted = replace(
+            _wanted(database, library, kinds, within, since_when, wanted_state), text=text or None
+        )
         history = History(database, wanted, with_bodies=as_json)
         count = newest if newest is not None else (0 if since is not None else _NEWEST)
         table = EventTable(sys.stdout)

@@ -10,6 +10,7 @@ from typing import Final
 
 import typer
 
+from file_watcher.cli.folding import folded
 from file_watcher.ops.log import wants_color
 from file_watcher.ops.sanitize import escape_for_terminal
 
@@ -51,15 +52,21 @@ _SIGNS: Final = {Mark.OK: ("ok", "32"), Mark.WARNING: ("warning", "33"), Mark.PR
 """Word and SGR parameters (ECMA-48, section 8.3.117)."""
 
 
+_INDENT: Final = 9
+"""Columns before what is said."""
+
+
 def show(finding: Finding) -> None:
     """Print a finding; the mend stands below it."""
     word, parameters = _SIGNS[finding.mark]
-    sign = word.ljust(8)
+    sign = word.ljust(_INDENT - 1)
     if wants_color(sys.stdout):
         sign = f"\x1b[{parameters}m{sign}\x1b[0m"
-    typer.echo(f"{sign} {escape_for_terminal(finding.subject)}: {escape_for_terminal(finding.detail)}")
+    said = escape_for_terminal(f"{finding.subject}: {finding.detail}")
+    typer.echo(f"{sign} {folded(said, sys.stdout, _INDENT, taken=_INDENT)}")
     if finding.mend is not None:
-        typer.echo(f"{'':8}   → {escape_for_terminal(finding.mend)}")
+        mend = folded(escape_for_terminal(finding.mend), sys.stdout, _INDENT + 4, taken=_INDENT + 4)
+        typer.echo(f"{'':{_INDENT}}  → {mend}")
 
 
 def verdict(findings: Iterable[Finding]) -> str:

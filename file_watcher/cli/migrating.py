@@ -1,67 +1,207 @@
-"""`migrate`: make or upgrade the catalog's schema, or only say how it stands. Owns no thread."""
+"""`migrate`: make or upgrade the catalog's schema, say how it stands, or take it back. Owns no thread."""
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Annotated
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from file_watcher.cli.endings import FINE, WRONG, complain
+from file_watcher.cli.asking import AsJson
+from file_watcher.cli.endings import FINE, MISUSED, WRONG, complain
 from file_watcher.cli.options import Given
 from file_watcher.cli.places import catalog_url
+from file_watcher.errors import UsageError
+from file_watcher.ops.sanitize import escape_for_terminal, escape_in_json
 from file_watcher.settings import prepare_state_folder
+
+if TYPE_CHECKING:
+    from file_watcher.catalog.database import Database
+    from file_watcher.catalog.schema import SchemaReport
 
 
 def migrate(
     given: Given,
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit code 1 where the schema is not current.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Change nothing, and tell. Exit code 0: current; 1: `migrate` would make or upgrade it; "
+            "2: somebody has to mend something first, and what.",
+        ),
     ] = False,
+    undo: Annotated[
+        bool,
+        typer.Option(
+            "--undo",
+            help="Take everything back that `migrate` made, with the catalog and all messages that were not sent "
+            "yet; what belongs to another application stays. Refused while a service runs.",
+        ),
+    ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="STEP", help="With --undo: only back to this step, such as 0003."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> int:
     """Make or upgrade the catalog's schema. `run` does it by itself."""
+    if check and undo:
+        raise UsageError("--check and --undo exclude one another")
+    if to is not None and not undo:
+        raise UsageError("--to goes with --undo")
     url = catalog_url(given.load().settings)
-    return _look(url) if check else _migrate(url)
+    if check:
+        return _look(url, as_json=as_json)
+    if undo:
+        return _undo(url, to, as_json=as_json)
+    return _migrate(url, as_json=as_json)
 
 
-def _migrate(url: str) -> int:
+def _migrate(url: str, *, as_json: bool) -> int:
     from file_watcher.catalog import schema
     from file_watcher.catalog.database import Database
 
-    database = Database(url)
-    if database.path is not None:
-        prepare_state_folder(database.path.parent)
-    try:
+    with closing(Database(url)) as database:
+        if database.path is not None:
+            prepare_state_folder(database.path.parent)
         database.open()
-        before = schema.schema_state(database)
+        before = schema.report(database).state
         schema.migrate(database)
-    finally:
-        database.close()
+        notices = schema.install_notices(database)
+        shown = database.shown
     done = {"current": "was current already", "empty": "is made", "older": "is upgraded"}
-    typer.echo(f"The schema of {database.shown} {done.get(before, 'is current')}.")
+    _tell(
+        f"The schema of {shown} {done.get(before or '', 'is current')}.",
+        {"database": shown, "before": before, "state": "current", "notices": notices},
+        as_json=as_json,
+    )
     return FINE
 
 
-def _look(url: str) -> int:
+def _look(url: str, *, as_json: bool) -> int:
     from file_watcher.catalog.database import Database
-    from file_watcher.catalog.schema import schema_state
+    from file_watcher.catalog.schema import report
 
-    database = Database(url)
-    state = "empty"
-    if database.path is None or os.path.lexists(database.path):  # opening would make the file
-        try:
-            database.open()
-            state = schema_state(database)
-        finally:
-            database.close()
-    if state == "current":
-        typer.echo(f"The schema of {database.shown} is current.")
-        return FINE
-    mends = {
-        "empty": "is not made yet: `migrate` or the next `run` makes it",
-        "older": "is older than this version: `migrate` or the next `run` upgrades it",
-        "newer": "is newer than this version knows: install the newer file_watcher, or set DATABASE_URL",
-    }
-    complain(f"The schema of {database.shown} {mends[state]}")
+    with closing(Database(url)) as database:
+        if database.path is not None and not os.path.lexists(database.path):  # opening would make the file
+            return _show_missing(database.shown, as_json=as_json)
+        database.open()
+        found = report(database)
+        shown = database.shown
+    if as_json:
+        document = {"database": shown, **asdict(found)}
+        document["notices"] = document.pop("has_notices")
+        _print_json(document)
+    else:
+        _show(shown, found)
+    if found.obstacles or found.state in {None, "newer"}:
+        return MISUSED
+    return FINE if found.state == "current" else WRONG
+
+
+def _show_missing(shown: str, *, as_json: bool) -> int:
+    from file_watcher.catalog.schema import REVISIONS
+
+    if as_json:
+        nothing: dict[str, Any] = {"adds": [], "obstacles": [], "notices": False}
+        _print_json({"database": shown, "state": "empty", "found": None, "wanted": REVISIONS[-1], **nothing})
+    else:
+        complain(f"The schema of {shown} {_WORDS['empty']}")
     return WRONG
+
+
+_WORDS = {
+    "empty": "is not made yet: `migrate` or the next `run` makes it",
+    "older": "is older than this version: `migrate` or the next `run` upgrades it",
+    "newer": "is newer than this version knows: install the newer file_watcher, or set DATABASE_URL",
+}
+
+
+def _show(shown: str, found: SchemaReport) -> None:
+    if found.state == "current":
+        how = "" if found.has_notices else "; changes of settings are looked for, since it has no triggers"
+        typer.echo(f"The schema of {escape_for_terminal(shown)} is current ({found.found}{how}).")
+    elif found.state is not None:
+        complain(f"The schema of {shown} {_WORDS[found.state]}")
+    if found.adds:
+        typer.echo(f"From {found.found or 'nothing'} to {found.wanted}:")
+    for line in found.adds:
+        typer.echo(f"  {escape_for_terminal(line)}")
+    complain(*(str(obstacle) for obstacle in found.obstacles))
+
+
+def _undo(url: str, to: str | None, *, as_json: bool) -> int:
+    from file_watcher.catalog import schema
+    from file_watcher.catalog.database import Database
+
+    with closing(Database(url)) as database:
+        if database.path is not None and not os.path.lexists(database.path):
+            raise UsageError(f"No catalog is at {database.shown}")
+        database.open()
+        before = schema.schema_state(database)
+        with _kept_from_services(database):
+            schema.downgrade(database, to or schema.NOTHING)
+        after = schema.schema_state(database)
+        shown = database.shown
+    if before == "empty":
+        words = f"There is nothing of file_watcher in {shown}."
+    elif to is None:
+        words = f"Everything of file_watcher is taken out of {shown}. The next `run` makes it anew."
+    else:
+        words = f"The schema of {shown} is taken back to {to}. The next `run` of this version upgrades it."
+    _tell(words, {"database": shown, "before": before, "state": after}, as_json=as_json)
+    return FINE
+
+
+@contextmanager
+def _kept_from_services(database: Database) -> Iterator[None]:
+    """Raise UsageError where a service works with the catalog; on SQLite none can begin to, in this block."""
+    from file_watcher.catalog.owner import OwnerLock
+
+    if database.path is None:
+        _refuse_beside_services(database)
+        yield
+        return
+    lock = OwnerLock(database.path)
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _refuse_beside_services(database: Database) -> None:
+    """Heartbeats tell of those that are cut off for a moment, locks of those that hang."""
+    from file_watcher.catalog.owner import SessionLock
+    from file_watcher.catalog.schema import heartbeats
+    from file_watcher.cli.catalogs import HEARTBEAT_AGE_SECONDS
+
+    since_ns = time.time_ns() - int(HEARTBEAT_AGE_SECONDS * 1e9)
+    known = heartbeats(database)
+    living = [name for name, beat_ns in known.items() if beat_ns > since_ns]
+    if living:
+        raise UsageError(
+            f"A service works with {database.shown}: {', '.join(living)}. Stop it; where it was killed, wait for "
+            f"{HEARTBEAT_AGE_SECONDS:.0f} s"
+        )
+    for name in known:
+        lock = SessionLock(database, name)
+        lock.acquire()
+        lock.release()
+
+
+def _tell(words: str, document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        _print_json(document)
+    else:
+        typer.echo(escape_for_terminal(words))
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    typer.echo(escape_in_json(json.dumps(document, ensure_ascii=False, indent=2)))

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from file_watcher.cli.library_choice import completed, the_one
 from file_watcher.errors import UsageError
+from file_watcher.paths import inner, real_path
 from file_watcher.settings.quantities import read_duration
 
 if TYPE_CHECKING:
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 LibraryName = Annotated[
     str | None,
     typer.Argument(
-        metavar="LIBRARY", help="Its name, as `status` shows it; without one, all.", show_default=False
+        metavar="LIBRARY",
+        help="Its name, as `status` shows it; without one, all.",
+        show_default=False,
+        autocompletion=completed,
     ),
 ]
 Below = Annotated[
@@ -27,8 +32,8 @@ Below = Annotated[
     typer.Option("--path", metavar="PREFIX", help="Only this file, or what lies below this folder."),
 ]
 
-_EVERYWHERE: Final = ((b"/", b"0"),)
-"""All absolute paths."""
+_EVERYWHERE: Final = ((b"", b"\xff"),)
+"""All absolute paths: they begin with a slash, or on Windows with a letter."""
 
 
 def since_ns(text: str, now: float) -> int:
@@ -64,7 +69,7 @@ def ways_to(path: str | None) -> tuple[bytes, ...]:
         return ()
     if not path or "\0" in path:
         raise UsageError(f"--path {path!r} is no path; give a file or a folder inside of a library")
-    return os.fsencode(os.path.abspath(path)), os.fsencode(os.path.realpath(path))
+    return inner(os.path.abspath(path)), real_path(path)
 
 
 def intervals_of(ways: tuple[bytes, ...]) -> tuple[Interval, ...]:
@@ -95,12 +100,9 @@ def known_libraries(database: Database) -> list[KnownLibrary]:
 
 
 def chosen_libraries(database: Database, name: str | None) -> list[KnownLibrary]:
-    """The library of that name, or all of them. Raises UsageError where there is none."""
+    """The library of that name or number, or all of them. Raises UsageError where there is none, or several."""
     found = known_libraries(database)
     if name is None:
         return found
-    chosen = [known for known in found if known.library.name == name]
-    if not chosen:
-        names = ", ".join(known.library.name for known in found)
-        raise UsageError(f"The catalog {database.shown} has no library {name!r}; it has: {names}")
-    return chosen
+    chosen = the_one([known.library for known in found], name, database.shown)
+    return [known for known in found if known.library.id == chosen.id]

@@ -7,7 +7,6 @@ are shown on the publisher's thread.
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from file_watcher.cli.signals import Signals
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.model import OutboxMessage, display
 from file_watcher.ops.log import configure, is_terminal, wants_color
+from file_watcher.paths import inner, real_path
 from file_watcher.settings import Loaded, Settings
 from file_watcher.system import lower_priority
 
@@ -45,21 +45,23 @@ def run(given: Given) -> int:
     What happened while it did not run is found by comparing the disk with the catalog. SIGHUP compares
     again. A second Ctrl-C ends it at once.
     """
-    settings = given.load().settings
-    home = move_in(settings)
-    loaded = _with_runtime_settings(given, home)
+    without_rows = given.load()
+    home = move_in(without_rows.settings)
+    loaded = _with_runtime_settings(given, without_rows, home)
     settings = loaded.settings
     log_format = configure(settings.log_level, settings.log_format, home.instance_id)
-    _tell_warnings(loaded.warnings, log_format)
-    return _serve(settings, home, log_format)
+    # What is wrong with rows is told by the service, which reads them again whenever they change.
+    _tell_warnings(without_rows.warnings, log_format)
+    return _serve(loaded, home, log_format)
 
 
-def _serve(settings: Settings, home: Home, log_format: Format) -> int:
+def _serve(loaded: Loaded, home: Home, log_format: Format) -> int:
     from file_watcher.processing.lease import ignore_lease_signals
     from file_watcher.service import Service
 
-    stop = threading.Event()
-    service = Service(settings, home.instance_id, home.catalog_url, _teller(settings, log_format))
+    stop, settings = threading.Event(), loaded.settings
+    teller = _teller(settings, log_format)
+    service = Service(settings, home.instance_id, home.catalog_url, teller, layers=loaded.layers)
     on_terminal = log_format == "console" and is_terminal(sys.stderr)
 
     def end() -> None:
@@ -78,15 +80,18 @@ def _serve(settings: Settings, home: Home, log_format: Format) -> int:
         return service.run(stop)
 
 
-def _with_runtime_settings(given: Given, home: Home) -> Loaded:
-    """The settings, with what the catalog's database says of them where it can be read at once."""
+def _with_runtime_settings(given: Given, without_rows: Loaded, home: Home) -> Loaded:
+    """The settings, with what the catalog's database says of them where it can be read at once: some hold only
+    from the start."""
     try:
         return given.load(runtime_rows(home.catalog_url))
     except CatalogUnavailable as exc:
         log.warning(
-            "runtime_settings_not_read", reason=str(exc), effect="the other layers hold until a restart"
+            "runtime_settings_not_read",
+            reason=str(exc),
+            effect="they are read when it is back; nice and the reading of tags wait for the next start",
         )
-        return given.load()
+        return without_rows
 
 
 def _tell_warnings(warnings: Sequence[str], log_format: Format) -> None:
@@ -106,7 +111,7 @@ def _teller(settings: Settings, log_format: Format) -> Callable[[OutboxMessage],
         return _log_published if settings.log_level == "DEBUG" else lambda _message: None
     from file_watcher.ops.terminal import EventPrinter
 
-    roots = [os.fsencode(os.path.realpath(root)) for root in settings.roots]
+    roots = [real_path(root) for root in settings.roots]
     printer = EventPrinter(sys.stdout, wants_color(sys.stdout), roots)
     return lambda message: printer.event(message.body)
 
@@ -134,7 +139,7 @@ def introduction(settings: Settings, catalog: str) -> list[str]:
     """Three lines for the person who started us. Looks whether the roots are there."""
     address = settings.rabbitmq.address()
     roots = [
-        display(os.fsencode(root)) + ("" if root.is_dir() else " (not there yet: it is waited for)")
+        display(inner(root)) + ("" if root.is_dir() else " (not there yet: it is waited for)")
         for root in settings.roots
     ]
     port = address.port or (5671 if address.tls else 5672)

@@ -6,26 +6,29 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from file_watcher.cli.asking import AsJson
 from file_watcher.cli.endings import FINE, WRONG, complain
-from file_watcher.cli.figures import duration_text, size_text, utc_text
+from file_watcher.cli.figures import utc_text
 from file_watcher.cli.options import Given
-from file_watcher.ops.sanitize import escape_for_terminal, escape_in_json
+from file_watcher.cli.status_page import show_status
+from file_watcher.ops.sanitize import escape_in_json
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from file_watcher.catalog.database import Database
-    from file_watcher.catalog.overview import Overview
+    from file_watcher.catalog.overview import LibraryOverview, Overview
     from file_watcher.catalog.requests import Instance
+
+_ASKED_AT_ONCE: Final = 16
+_A_DAY_NS: Final = 86_400 * 10**9
+_ERRORS: Final = 3
 
 
 def status(
@@ -50,12 +53,13 @@ def status(
     settings = given.load().settings
     with open_catalog(settings) as database:
         require_schema(database)
-        document = _document(database, live_instances(database, settings))
+        ours = {instance.instance_id for instance in live_instances(database, settings)}
+        document = _document(database)
     if as_json:
         typer.echo(escape_in_json(json.dumps(document, ensure_ascii=False, indent=2)))
     else:
-        _print(document)
-    ready = [instance["ready"] for instance in document["instances"]]
+        show_status(document)
+    ready = [each["ready"] for each in document["instances"] if each["instance_id"] in ours]
     return FINE if ready and False not in ready else WRONG
 
 
@@ -74,42 +78,64 @@ def _healthy(given: Given) -> int:
     return WRONG
 
 
-def _document(database: Database, instances: Sequence[Instance]) -> dict[str, Any]:
+def _document(database: Database) -> dict[str, Any]:
     from file_watcher.catalog.overview import overview
 
     seen = overview(database)
     now_ns = time.time_ns()
+    instances = _instances(database, now_ns)
     return {
         "catalog": database.shown,
-        "running": bool(instances),
-        "instances": [_instance(instance) for instance in instances],
-        "libraries": [
-            {
-                "name": library.name,
-                "path": library.path,
-                "type": library.type,
-                "state": library.state,
-                "reason": library.reason,
-                "first_scan_done": library.first_scan_done,
-                "files": library.files,
-                "size": library.size,
-            }
-            for library in seen.libraries
-        ],
+        "running": any(instance["alive"] for instance in instances),
+        "instances": instances,
+        "libraries": [_library(library) for library in seen.libraries],
         "outbox": {
             "waiting": seen.waiting,
             "oldest_seconds": None if seen.oldest_ns is None else round((now_ns - seen.oldest_ns) / 1e9, 1),
         },
         "last_event": _last_event(seen),
+        "errors": _errors(database, now_ns),
     }
 
 
-def _instance(instance: Instance) -> dict[str, Any]:
-    from file_watcher.cli.pages import readiness
+def _library(library: LibraryOverview) -> dict[str, Any]:
+    return {
+        "id": library.id,
+        "name": library.name,
+        "path": library.path,
+        "type": library.type,
+        "is_watched": library.is_watched,
+        "state": library.state,
+        "reason": library.reason,
+        "first_scan_done": library.first_scan_done,
+        "owner": library.owner,
+        "files": library.files,
+        "size": library.size,
+        "rules": dict(library.rules),
+    }
 
-    answer = readiness(instance)
+
+def _instances(database: Database, now_ns: int) -> list[dict[str, Any]]:
+    """Those that live, then those that went without a word."""
+    from file_watcher.catalog.requests import Instances
+    from file_watcher.cli.catalogs import all_live
+    from file_watcher.cli.pages import readiness
+    from file_watcher.version import VERSION
+
+    live = all_live(database)
+    names = {instance.instance_id for instance in live}
+    dead = [each for each in Instances(database, VERSION).all() if each.instance_id not in names]
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, "status") as pool:  # a page that does not answer takes seconds
+        answers = [*pool.map(readiness, live)]
+    found = [_instance(each, now_ns, answer) for each, answer in zip(live, answers, strict=True)]
+    return found + [_dead(each, now_ns) for each in dead]
+
+
+def _instance(instance: Instance, now_ns: int, answer: tuple[bool, list[str]] | None) -> dict[str, Any]:
     return {
         "instance_id": instance.instance_id,
+        "alive": True,
+        "heartbeat_seconds": round(instance.age_seconds(now_ns), 1),
         "host": instance.host,
         "pid": instance.pid,
         "version": instance.version,
@@ -117,7 +143,31 @@ def _instance(instance: Instance) -> dict[str, Any]:
         "http": instance.detail.get("http"),
         "ready": None if answer is None else answer[0],
         "reasons": [] if answer is None else answer[1],
+        "libraries": [dict(library) for library in instance.libraries],
+        "counters": dict(instance.counters),
+        "errors": instance.errors,
+        "last_event": None if instance.last_event_ns is None else utc_text(instance.last_event_ns),
     }
+
+
+def _dead(instance: Instance, now_ns: int) -> dict[str, Any]:
+    """It did not say goodbye: killed, or cut off. Nobody asks its pages."""
+    return _instance(instance, now_ns, (False, [])) | {"alive": False}
+
+
+def _errors(database: Database, now_ns: int) -> list[dict[str, Any]]:
+    from file_watcher.catalog.journal import LinesWanted, LogLines
+
+    wanted = LinesWanted("error", since_ns=now_ns - _A_DAY_NS)
+    return [
+        {
+            "time": utc_text(line.created_ns),
+            "instance_id": line.instance_id,
+            "event": line.event,
+            "library": line.library,
+        }
+        for line in LogLines(database).newest(wanted, _ERRORS)
+    ]
 
 
 def _last_event(seen: Overview) -> dict[str, Any] | None:
@@ -131,55 +181,3 @@ def _last_event(seen: Overview) -> dict[str, Any] | None:
         "confirmed": None if last.published_ns is None else utc_text(last.published_ns),
         "unrouted": last.unrouted,
     }
-
-
-def _print(document: Mapping[str, Any]) -> None:
-    for instance in document["instances"]:
-        typer.echo(_instance_line(instance))
-        for reason in instance["reasons"]:
-            typer.echo(f"  ! {escape_for_terminal(reason)}")
-    if not document["instances"]:
-        typer.echo("No service runs; start it with: python -m file_watcher run")
-    typer.echo(f"Catalog   {document['catalog']}")
-    outbox = document["outbox"]
-    age = f", the oldest for {duration_text(outbox['oldest_seconds'])}" if outbox["waiting"] else ""
-    messages = "message" if outbox["waiting"] == 1 else "messages"
-    typer.echo(f"To send   {outbox['waiting']} {messages}{age}")
-    if last := document["last_event"]:
-        state = "confirmed" if last["confirmed"] else "not confirmed yet"
-        if last["unrouted"]:
-            state = "no queue wanted it"
-        typer.echo(f"Last      {last['event_type']} {escape_for_terminal(last['path'])} ({state})")
-    if document["libraries"]:
-        _print_table(_table(document["libraries"]))
-
-
-def _instance_line(instance: Mapping[str, Any]) -> str:
-    words = {True: "is ready", False: "is NOT ready", None: "runs (its pages cannot be asked from here)"}
-    where = f"process {instance['pid']} on {instance['host']}, version {instance['version']}"
-    return f"{instance['instance_id']} {words[instance['ready']]}: {where}, http {instance['http'] or 'off'}"
-
-
-def _table(libraries: Sequence[Mapping[str, Any]]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("library", "state", "folder"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("files", justify="right", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    for library in libraries:
-        state = library["state"] if library["first_scan_done"] else f"{library['state']}, not scanned yet"
-        reason = f" ({library['reason']})" if library["reason"] else ""
-        cells = (library["name"], f"{state}{reason}", library["path"])
-        numbers = (f"{library['files']:,}", size_text(library["size"]))
-        table.add_row(*(Text(escape_for_terminal(cell)) for cell in cells), *numbers)
-    return table
-
-
-def _print_table(table: Table) -> None:
-    from rich.console import Console
-
-    Console(file=sys.stdout, highlight=False).print(table)

@@ -33,7 +33,8 @@ _WORDS: Final[Mapping[Verdict, str]] = {
     Verdict.UNREADABLE: "could not be read: allow it, or look after the disk",
     Verdict.CHANGED: "changed, not told yet: the service tells it, or `scan`",
     Verdict.MISSING: "gone, not told yet: the service tells it, or `scan`",
-    Verdict.UNHASHED: "without hashes in the catalog, so nothing to compare with",
+    Verdict.UNHASHED: "without hashes in the catalog, so nothing to compare with: they still grow, could not be "
+    "read, or their library has `hashing` none",
 }
 
 

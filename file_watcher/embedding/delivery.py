@@ -89,7 +89,8 @@ class InProcessDelivery:
         for message in messages:
             body = json.loads(message.body)
             library_id: int = body["library"]["id"]
-            if message.queue is not None or not message.routing_key.startswith(_FILE):
+            is_job = message.exchange is not None  # recorded by a service, which this catalog once served
+            if is_job or message.queue is not None or not message.routing_key.startswith(_FILE):
                 self._heed(message, library_id)
                 passed_over.append(message)
             elif library_id in self._unknown:

@@ -5,7 +5,6 @@ It is made of the recorded message, the same one that would have gone to the bro
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from file_watcher.model import Metadata, OutboxMessage, display
+from file_watcher.paths import inner, native
 
 Kind = Literal["created", "modified", "deleted", "moved", "renamed", "idle"]
 Operation = Literal["put", "delete"]
@@ -124,11 +124,11 @@ def event_of(
 
 def _shown(path: Path) -> str:
     """A surrogate cannot be printed."""
-    return display(os.fsencode(path))
+    return display(inner(path))
 
 
 def _path(path: bytes) -> Path:
-    return Path(os.fsdecode(path))
+    return Path(native(path))
 
 
 def _time(text: str | None) -> datetime | None:

@@ -14,6 +14,7 @@ from file_watcher.embedding.errors import WatcherError, WatcherStopped
 from file_watcher.embedding.event import FileEvent
 from file_watcher.lifecycle import Deadline, FailureReport
 from file_watcher.model import FileStat, Metadata, is_regular
+from file_watcher.paths import inner
 from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
 from file_watcher.processing.tags.formats import wants_tags
 from file_watcher.processing.tags.pool import TagReader
@@ -40,7 +41,7 @@ class MetadataOnDemand:
 
     def read(self, event: FileEvent) -> Metadata | None:
         """See `FileEvent.metadata`. Raises WatcherStopped, and WatcherError where no child can be started."""
-        path = os.fsencode(event.path)
+        path = inner(event.path)
         if event.operation == "delete" or not wants_tags(path):
             return None
         self._start()

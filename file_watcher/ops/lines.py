@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import select
+import sys
 from typing import Final, TextIO
 
 PATIENCE_SECONDS: Final = 1.0
@@ -64,6 +65,10 @@ class LineWriter:
 
 
 def _descriptor(stream: TextIO) -> int | None:
+    if (
+        sys.platform == "win32"
+    ):  # no pipe tells there whether it takes any, and a console takes text, no bytes
+        return None
     try:
         return stream.fileno()
     except (AttributeError, io.UnsupportedOperation):

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, TextIO
 
@@ -29,7 +29,8 @@ LogFormat = Literal["console", "json", "auto"]
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-_OWN_LOGGERS: Final = "file_watcher"
+OWN_LOGGERS: Final = "file_watcher"
+"""What the names of our own loggers begin with."""
 
 _SELF_REPORTED: Final = ("pika", "psycopg")
 """Libraries that log every failed attempt with a traceback, of which our own code tells once in plain words."""
@@ -58,6 +59,8 @@ def configure(
     renderers = _json_chain(instance_id) if chosen == "json" else _console_chain(wants_color(target))
     handler = _LineHandler(LineWriter(target))
     handler.setFormatter(_formatter(renderers))
+    # Our loggers may be heard from a lower level on (see `listening`): the stream still begins at its own.
+    handler.addFilter(_from_level(logging.getLevelNamesMapping()[level.upper()]))
     _route_standard_logging(level.upper(), handler)
     _route_structlog()
     return chosen
@@ -86,10 +89,15 @@ def _route_standard_logging(level: str, handler: logging.Handler) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logging.getLogger(_OWN_LOGGERS).setLevel(level)
+    logging.getLogger(OWN_LOGGERS).setLevel(level)
     for name in _SELF_REPORTED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
+
+
+def _from_level(level: int) -> Callable[[logging.LogRecord], bool]:
+    """Whether the stream gets a record: of ours from this level on, of libraries whatever comes."""
+    return lambda record: record.levelno >= level or not record.name.startswith(OWN_LOGGERS)
 
 
 def _route_structlog() -> None:
@@ -129,7 +137,7 @@ def _json_chain(instance_id: str) -> list[Processor]:
 
 
 def _console_chain(color: bool) -> list[Processor]:
-    return [structlog.processors.ExceptionRenderer(_traceback_text), redact_fields, _ConsoleRenderer(color)]
+    return [structlog.processors.ExceptionRenderer(traceback_text), redact_fields, _ConsoleRenderer(color)]
 
 
 def redact_fields(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
@@ -142,9 +150,10 @@ def _render_json(_logger: WrappedLogger, _method: str, fields: EventDict) -> str
     return escape_in_json(json.dumps(ordered, ensure_ascii=False, allow_nan=False))
 
 
-def _traceback_text(
+def traceback_text(
     exc_info: tuple[type[BaseException], BaseException, TracebackType | None],
 ) -> str:
+    """The traceback as Python shows it, without local variables."""
     return "".join(traceback.format_exception(*exc_info))
 
 
@@ -160,28 +169,28 @@ class _ConsoleRenderer:
         logger = str(fields.pop("logger", ""))
         blocks = [fields.pop(name, None) for name in ("stack_info", "exception")]
         parts = [f"{time.strftime('%H:%M:%S')} {self._paint(level.ljust(8), _LEVEL_COLORS.get(level))}"]
-        if not logger.startswith(_OWN_LOGGERS):
+        if not logger.startswith(OWN_LOGGERS):
             parts.append(f"[{escape_for_terminal(logger)}]")
         parts.append(f" {event}")
         if fields:
             parts.append(" " + " ".join(self._pair(key, value) for key, value in fields.items()))
-        return " ".join(parts) + "".join(_indented(str(block)) for block in blocks if block)
+        return " ".join(parts) + "".join(indented(str(block)) for block in blocks if block)
 
     def _pair(self, key: str, value: Any) -> str:
-        return self._paint(f"{escape_for_terminal(key)}=", "2") + _console_value(value)
+        return self._paint(f"{escape_for_terminal(key)}=", "2") + console_value(value)
 
     def _paint(self, text: str, parameters: str | None) -> str:
         return f"\x1b[{parameters}m{text}\x1b[0m" if self._color and parameters else text
 
 
-def _console_value(value: Any) -> str:
+def console_value(value: Any) -> str:
     """Bare where nothing in it could be taken for the next key, else as JSON has it."""
     if isinstance(value, str) and value and not set(value) & set(" =\"'"):
         return escape_for_terminal(value)
     return escape_in_json(json.dumps(value, ensure_ascii=False))
 
 
-def _indented(block: str) -> str:
+def indented(block: str) -> str:
     """Every line set off, so that no text in a traceback can pass for a line of the log."""
     return "".join(f"\n    {escape_for_terminal(line)}" for line in block.rstrip("\n").split("\n"))
 

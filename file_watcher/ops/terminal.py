@@ -30,6 +30,8 @@ _COLORS: Final = {
 }
 """SGR parameters (ECMA-48, section 8.3.117) of the event's type."""
 
+_GAP: Final = "  "
+_ENDLESS: Final = 1 << 30
 _SIZE_UNITS: Final = ("kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -46,11 +48,11 @@ class EventPrinter:
         self._writer = LineWriter(stream)
         self._color = color
         # The longest first: of two roots that hold a path, the nearer one shortens it.
-        self._prefixes = sorted((display(root).rstrip("/") + "/" for root in roots), key=len, reverse=True)
+        self._prefixes = sorted((display(root.rstrip(b"/") + b"/") for root in roots), key=len, reverse=True)
         self._columns = columns
 
     def event(self, body: bytes) -> None:
-        """Print one line for the body of a message, of a file's event or of a notice."""
+        """Print one line for the body of a message, of a file's event, a notice or a job."""
         try:
             message = json.loads(body)
         except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
@@ -61,7 +63,7 @@ class EventPrinter:
         self._writer.write(self._line(message))
 
     def _line(self, message: Mapping[str, Any]) -> str:
-        kind = escape_for_terminal(_text(message.get("event_type")) or "?")
+        kind = escape_for_terminal(_text(message.get("event_type")) or _text(message.get("type")) or "?")
         library = escape_for_terminal(_text(_mapping(message.get("library")).get("name")))
         before = f"{_local_time(message.get('timestamp'))} "
         after = f"{' ' * max(1, 10 - display_width(kind))}{library}"
@@ -72,19 +74,28 @@ class EventPrinter:
         return f"{before}{painted}{after}  {shown}".rstrip()
 
     def _subject_and_details(self, message: Mapping[str, Any], room: int) -> str:
-        """The path gets what the details leave, which take no more than half of the room."""
-        details = cut_middle(escape_for_terminal("  ".join(_details(message))), max(room // 2, 1))
-        gap = "  " if details else ""
-        left = room - display_width(details) - len(gap)
-        return f"{self._subject(message, max(left, 1))}{gap}{details}"
+        """Of the details those that find room beside the path: half of the room, or all that the path leaves.
+
+        Only the first one is ever cut; a half detail would say something else.
+        """
+        whole = display_width(self._subject(message, _ENDLESS))
+        left = max(room // 2, room - whole - len(_GAP))
+        shown: list[str] = []
+        for detail in map(escape_for_terminal, _details(message)):
+            if shown and display_width(detail) > left:
+                break
+            shown.append(cut_middle(detail, max(left, 1)))
+            left -= display_width(shown[-1]) + len(_GAP)
+        details = "".join(_GAP + detail for detail in shown)
+        return f"{self._subject(message, max(room - display_width(details), 1))}{details}"
 
     def _subject(self, message: Mapping[str, Any], room: int) -> str:
-        path = self._shortened(_text(message.get("file_path")))
+        path = self._shortened(_text(message.get("file_path")) or _text(message.get("path")))
         old_path = self._shortened(_text(message.get("old_path")))
         if not old_path:
             return cut_middle(path, room)
         if message.get("event_type") == "renamed":
-            path = path.rsplit("/", 1)[-1]
+            path = path.rsplit(display(b"/"), 1)[-1]
         arrow = " → "
         half = max((room - len(arrow)) // 2, 1)
         spare = max(half - display_width(path), 0)
@@ -111,12 +122,22 @@ def _details(message: Mapping[str, Any]) -> list[str]:
     found = [
         "still growing" if message.get("growing") is True else "",
         _text(message.get("reason")),
+        _events_of_job(message),
         _size(message.get("size")) if message.get("event_type") != "deleted" else "",
         _duration(metadata.get("duration")),
         _title(_mapping(metadata.get("tags"))),
         f"unreadable: {_text(metadata['error'])}" if metadata.get("error") else "",
     ]
     return [detail for detail in found if detail]
+
+
+def _events_of_job(message: Mapping[str, Any]) -> str:
+    """`12 created, 3 moved`."""
+    return ", ".join(
+        f"{count} {kind}"
+        for kind, count in _mapping(message.get("events")).items()
+        if isinstance(kind, str) and isinstance(count, int) and 0 < count < 10**18
+    )
 
 
 def _title(tags: Mapping[str, Any]) -> str:

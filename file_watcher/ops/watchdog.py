@@ -22,7 +22,7 @@ import structlog
 
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Health
-from file_watcher.pulse import Progress, ProgressSource
+from file_watcher.pulse import GroupSource, Progress, ProgressSource
 from file_watcher.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -77,6 +77,9 @@ class Vigil:
         verdict = Verdict()
         for progress in stages:
             self._judge(progress, gap, verdict)
+        for stage in self._records.keys() - {progress.stage for progress in stages}:
+            if self._records.pop(stage).is_stuck:  # it got on, and ended
+                verdict.moving.append(stage)
         return verdict
 
     def _judge(self, progress: Progress, gap: float, verdict: Verdict) -> None:
@@ -93,7 +96,7 @@ class Vigil:
 
 
 class Watchdog:
-    """A lifecycle.Stage. `stages` are asked from its thread, each must answer at once."""
+    """A lifecycle.Stage. `stages` and `groups` are asked from its thread, each must answer at once."""
 
     def __init__(
         self,
@@ -101,8 +104,10 @@ class Watchdog:
         telemetry: Telemetry,
         on_failure: FailureReport,
         limit: float = STUCK_SECONDS,
+        groups: Sequence[GroupSource] = (),
     ) -> None:
         self._stages = stages
+        self._groups = groups
         self._telemetry = telemetry
         self._on_failure = on_failure
         self._every = limit / _LOOKS
@@ -140,7 +145,8 @@ class Watchdog:
     def _run(self) -> None:
         while not self._stop.wait(self._every):
             now = time.monotonic()
-            verdict = self._vigil.look([stage() for stage in self._stages], now)
+            members = [each for group in self._groups for each in group()]
+            verdict = self._vigil.look([*(stage() for stage in self._stages), *members], now)
             for stage in verdict.moving:
                 _, since = self._stuck.pop(stage)
                 log.warning("stage_moves_again", stage=stage, after_seconds=round(now - since, 1))

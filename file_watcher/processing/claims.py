@@ -65,7 +65,7 @@ class ClaimFinder:
         rows = [
             row
             for row in self._view.with_content(stat.size, fingerprint)
-            if self._look(row.path, None) is GONE
+            if self._look(row.path, row.library_id) is GONE
         ]
         if len(rows) != 1 or rivals.total() != 1:
             name = name_of(seen.path)
@@ -76,5 +76,5 @@ class ClaimFinder:
 
     def _has_left(self, row: FileRecord) -> bool:
         """Whether the row's file is no longer at its path. An unknown path shields its row."""
-        now = self._look(row.path, None)
+        now = self._look(row.path, row.library_id)
         return now is GONE or (isinstance(now, FileStat) and not now.same_file(row.stat))

@@ -5,10 +5,20 @@ Pure; a part of the round (`processing.reconcile`), which has looked at the path
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from file_watcher.model import EventType, FileRecord, FileStat, Fingerprint, Metadata, Observation, Source
+from file_watcher.model import (
+    EventType,
+    FileRecord,
+    FileStat,
+    Fingerprint,
+    Library,
+    Metadata,
+    Observation,
+    Source,
+)
 from file_watcher.processing.decision import Clock, Decision
 from file_watcher.processing.evidence import only_attributes_changed
 from file_watcher.processing.view import CatalogView
@@ -21,11 +31,13 @@ BOTH: Final = ("content", "attributes")
 class ContentTeller:
     """Compares the content that was seen with the row at the path, changes the row and tells the difference."""
 
-    def __init__(self, view: CatalogView, clock: Clock, granularity_ns: int, out: Decision) -> None:
-        """`granularity_ns` is how coarse the filesystem's timestamps may be; `out` gets what is decided."""
+    def __init__(
+        self, view: CatalogView, clock: Clock, granularity_of: Callable[[Library], int], out: Decision
+    ) -> None:
+        """`granularity_of(library)`: nanoseconds, how coarse its filesystem's timestamps may be; `out` gets what is decided."""
         self._view = view
         self._clock = clock
-        self._granularity_ns = granularity_ns
+        self._granularity_of = granularity_of
         self._out = out
 
     def tell(self, seen: Observation, stat: FileStat) -> None:
@@ -37,6 +49,8 @@ class ContentTeller:
             self._grow(own, seen, stat)
         elif seen.error is not None:
             self._cannot_read(own, seen, stat)
+        elif seen.unhashed:
+            self._compare_stat(own, seen, stat)
         elif seen.fingerprint is None:
             if _proves(own, seen, stat):
                 self.follow_up(seen, self._put(own, replace(own, stat=stat)))
@@ -53,7 +67,7 @@ class ContentTeller:
         record = self._tell_attributes(seen, record)
         if seen.idle is None and record.awaits_idle:
             record = self._put(record, replace(record, awaits_idle=False))
-        elif seen.idle and record.awaits_idle and record.fingerprint is not None and not record.racy:
+        elif seen.idle and record.awaits_idle and _is_known(record, seen):
             record = self._put(record, replace(record, awaits_idle=False, version=record.version + 1))
             self._out.tell(self._clock, EventType.IDLE, record, seen, previous=record)
         self._out.settle(seen, record)
@@ -75,7 +89,7 @@ class ContentTeller:
         return record
 
     def _create(self, seen: Observation, stat: FileStat) -> None:
-        if seen.fingerprint is None and not seen.growing and seen.error is None:
+        if seen.fingerprint is None and not (seen.growing or seen.error is not None or seen.unhashed):
             self._out.again.append((seen, True))
             return
         created = FileRecord(
@@ -109,9 +123,21 @@ class ContentTeller:
         else:
             self.change(own, seen, stat, None, None, racy=True)
 
+    def _compare_stat(self, own: FileRecord, seen: Observation, stat: FileStat) -> None:
+        """Nobody reads the file: a stat that differs is another content, unless mode or owner explain it."""
+        if own.growing:
+            self.change(own, seen, stat, None, seen.metadata, racy=False)
+        elif own.stat == stat:
+            self._refresh(own, seen, stat)
+        elif only_attributes_changed(own, stat, seen.attributes, unhashed=True):
+            self.follow_up(seen, self._put(own, replace(own, stat=stat)))
+        else:
+            self.change(own, seen, stat, None, seen.metadata, racy=False)
+
     def _refresh(self, own: FileRecord, seen: Observation, stat: FileStat) -> None:
         """The same content. Tags that could not be read before are told if they can be now, or say more."""
-        racy = self.is_racy(seen, stat)
+        # Hashes from before stay doubtful: they may be wanted again.
+        racy = own.racy and own.fingerprint is not None if seen.unhashed else self.is_racy(seen, stat)
         fresh = replace(
             own, stat=stat, racy=racy, growing=False, attributes=known_attributes(own, seen, stat)
         )
@@ -155,7 +181,7 @@ class ContentTeller:
             attributes=seen.attributes or attributes,
             awaits_idle=_awaits_idle(seen),
         )
-        if own.growing and seen.idle and fingerprint is not None and not racy and not has_both:
+        if own.growing and seen.idle and _is_known(changed, seen) and not has_both:
             changed = replace(changed, awaits_idle=False)
             self._out.tell(self._clock, EventType.IDLE, changed, seen, previous=own)
         else:
@@ -168,10 +194,13 @@ class ContentTeller:
 
     def is_racy(self, seen: Observation, stat: FileStat) -> bool:
         """Whether a write after the hash could have left the same timestamps behind (rule 5)."""
+        if seen.unhashed:
+            return seen.growing
         if seen.fingerprint is None:
             return True
         # A time that lies ahead was set by hand: a later write would take it back to its own.
-        first, last = seen.read_at_ns - self._granularity_ns, self._clock.now_ns() + self._granularity_ns
+        granularity_ns = self._granularity_of(seen.library)
+        first, last = seen.read_at_ns - granularity_ns, self._clock.now_ns() + granularity_ns
         return any(first <= at <= last for at in (stat.mtime_ns, stat.ctime_ns))
 
 
@@ -184,6 +213,13 @@ def known_attributes(own: FileRecord, seen: Observation, stat: FileStat) -> str 
 def _awaits_idle(seen: Observation) -> bool:
     """Whether content that is told now is to be told as idle, too; what cannot be read never is."""
     return seen.idle is not None and seen.error is None
+
+
+def _is_known(record: FileRecord, seen: Observation) -> bool:
+    """Whether what is to be known of the content is known, and sure."""
+    if seen.unhashed:
+        return not record.growing
+    return record.fingerprint is not None and not record.racy
 
 
 def _proves(own: FileRecord, seen: Observation, stat: FileStat) -> bool:

@@ -11,9 +11,19 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from file_watcher.model import GONE, FileEvent, FileRecord, FileStat, Library, Observation, Sight, Source
+from file_watcher.model import (
+    GONE,
+    FileEvent,
+    FileRecord,
+    FileStat,
+    Library,
+    Observation,
+    Sight,
+    Source,
+    Undecided,
+)
 from file_watcher.processing.decision import Clock, Decision, Pending
-from file_watcher.processing.evidence import folders_above
+from file_watcher.processing.evidence import folders_above, may_be_the_file
 from file_watcher.processing.held import HeldObservations
 from file_watcher.processing.reconcile import Round
 from file_watcher.processing.view import CatalogView, RowChanges
@@ -37,8 +47,8 @@ class Ledger(Protocol):
 class Eye(Protocol):
     """The decider's look at the disk."""
 
-    def look(self, path: bytes, library: Library | None) -> Sight:
-        """What is at the path now; UNKNOWN in a library that is not verified."""
+    def look(self, path: bytes, library_id: int) -> Sight:
+        """What is at the path now; UNKNOWN in a library that is not verified, or not watched."""
 
     def is_verified(self, library: Library) -> bool:
         """Whether the library's root is the one that we know."""
@@ -49,16 +59,17 @@ class Eye(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeciderConfig:
-    """`move_window` and `patience` in seconds, `granularity_ns` of the filesystems' timestamps.
+    """`move_window` and `patience` in seconds; `granularity_of(library)`: nanoseconds, of its filesystem's timestamps.
 
     A file that is gone waits `move_window` for a move that claims it, and a move for its place; beyond that
-    both wait up to ten times `patience` while hints from before are still undecided. While more than
+    both wait up to ten times `patience` while hints from before are still undecided; for files whose reading takes
+    long only where those could be what is gone, or was there. While more than
     `most_held` wait (0.5 kB each), the window is all that they get: giving up a claim is always safe.
     """
 
     move_window: float = 2.0
     patience: float = 30.0
-    granularity_ns: int = 20_000_000
+    granularity_of: Callable[[Library], int] = lambda _: 20_000_000
     most_held: int = 200_000
 
 
@@ -82,14 +93,14 @@ class Decider:
         ledger: Ledger,
         eye: Eye,
         clock: Clock,
-        oldest_undecided: Callable[[float], float | None],
+        undecided: Callable[[float], Undecided],
     ) -> None:
-        """`oldest_undecided(now)` is when the oldest hint was noticed that waits for its decision, None for none."""
+        """`undecided(now)`: the hints that wait for their decision."""
         self._config = config
         self._ledger = ledger
         self._eye = eye
         self._clock = clock
-        self._oldest_undecided = oldest_undecided
+        self._undecided = undecided
         self._held = HeldObservations()
 
     def __len__(self) -> int:
@@ -111,10 +122,11 @@ class Decider:
         Raises CatalogUnavailable: then nothing was decided, and the same step may be taken again. A commit
         whose fate is unknown is harmless, since the rows are read anew.
         """
-        pending = self._gather(observations, now)
+        undecided = Undecided() if len(self._held) > self._config.most_held else self._undecided(now)
+        pending = self._gather(observations, now, undecided)
         if not pending:
             return Outcome()
-        decision = self._decide(pending)
+        decision = self._decide(pending, now, undecided)
         if decision.rows != RowChanges() or decision.events:
             self._ledger.record(decision.rows, decision.events)
         outcome = self._remember(decision, observations)
@@ -122,9 +134,9 @@ class Decider:
         outcome.missed = sum(event.path in rescanned for event in decision.events)
         return outcome
 
-    def _gather(self, observations: Sequence[Observation], now: float) -> list[Pending]:
+    def _gather(self, observations: Sequence[Observation], now: float, undecided: Undecided) -> list[Pending]:
         """New observations with those held ones that may be decidable now."""
-        expired_before = self._expired_before(now)
+        expired_before = self._expired_before(now, undecided)
         pending = {seen.path: self._pending(seen, now) for seen in observations}
         for held in (*self._held.there(), *self._held.gone_since(expired_before)):
             pending.setdefault(held.observation.path, held)
@@ -142,30 +154,35 @@ class Decider:
             seen = replace(seen, owed=True)
         return Pending(seen, held.since)
 
-    def _expired_before(self, now: float) -> float:
-        """What is held since then or longer has waited long enough."""
-        window = self._config.move_window
-        due = now - window
-        if len(self._held) > self._config.most_held or (oldest := self._oldest_undecided(now)) is None:
+    def _expired_before(self, now: float, undecided: Undecided) -> float:
+        """What is held since then or longer has waited long enough, but for files that are under way."""
+        due = now - self._config.move_window
+        if undecided.oldest is None:
             return due
         # What waits for its turn counts as undecided however long that takes; only what hangs is given up.
-        late = now - max(10 * self._config.patience, window)
-        return max(late, min(due, math.nextafter(oldest, -math.inf)))
+        return max(self._late(now), min(due, math.nextafter(undecided.oldest, -math.inf)))
 
-    def _decide(self, pending: list[Pending]) -> Decision:
+    def _late(self, now: float) -> float:
+        return now - max(10 * self._config.patience, self._config.move_window)
+
+    def _decide(self, pending: list[Pending], now: float, undecided: Undecided) -> Decision:
         trusted = {library: self._eye.is_verified(library) for library in _libraries(pending)}
         known = [each for each in pending if trusted[each.observation.library]]
         unseen = [each.observation for each in pending if not trusted[each.observation.library]]
         records = {record.file_id: record for record in self._load(known)}
         blockers = {each.observation.path: each for each in self._in_the_way(known, records)}
-        known = [each for each in known if each.observation.path not in blockers]
-        known.extend(blockers.values())
         view = CatalogView(records.values())
+        known = [
+            replace(each, expired=each.expired and not self._has_to_wait(each, view, now, undecided))
+            for each in known
+            if each.observation.path not in blockers
+        ]
+        known.extend(blockers.values())
         rounds = Round(
             view,
             self._eye.look,
             self._clock,
-            self._config.granularity_ns,
+            self._config.granularity_of,
             self._eye.is_unmatched,
             self._held.is_owed,
         )
@@ -176,6 +193,14 @@ class Decider:
         # needs to be remembered.
         decision.settled.extend(unseen)
         return decision
+
+    def _has_to_wait(self, each: Pending, view: CatalogView, now: float, undecided: Undecided) -> bool:
+        """Whether a file whose reading is under way may be the one that is gone from the path, or was there."""
+        row = view.at(each.observation.path)
+        return each.since > self._late(now) and any(
+            noticed <= each.since and (row is None or may_be_the_file(row, stat))
+            for noticed, stat in undecided.under_way
+        )
 
     def _load(self, pending: list[Pending]) -> list[FileRecord]:
         paths: set[bytes] = set()
@@ -208,7 +233,7 @@ class Decider:
         return [
             Pending(_gone(row, each.observation), each.since, expired=True)
             for row, each in blockers
-            if self._eye.look(row.path, each.observation.library) is GONE
+            if self._eye.look(row.path, row.library_id) is GONE
         ]
 
     def _remember(self, decision: Decision, observations: Sequence[Observation]) -> Outcome:

@@ -23,7 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from file_watcher.errors import CatalogOccupied, CatalogUnavailable
+from file_watcher.errors import CatalogOccupied, CatalogUnavailable, LeaseLost
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import FileStat, Health, Library, Observation, Source, Ticket
 from file_watcher.processing.decider import Decider, Outcome
@@ -47,15 +47,20 @@ _PATIENCE: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class DecidingConfig:
-    """`batch_size` rows a commit; `unknown_pause` seconds until what could not be told is looked at again.
+class Pauses:
+    """Of one library, in seconds. `unknown`: until what could not be told is looked at again; `granularity` of its
+    filesystem's timestamps: what is read once more sooner is racy again."""
 
-    `granularity` in seconds, of the filesystems' timestamps: what is read once more sooner is racy again.
-    """
+    unknown: float = 30.0
+    granularity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DecidingConfig:
+    """`batch_size` rows a commit, until `set_batch_size`; the rest in seconds."""
 
     batch_size: int = 256
-    unknown_pause: float = 30.0
-    granularity: float = 0.0
+    pauses_of: Callable[[Library], Pauses] = lambda _: Pauses()
     first_retry: float = 0.2
     longest_retry: float = 2.0
     """Short, for it is the database's circuit breaker that spares a server that is away."""
@@ -105,6 +110,7 @@ class DecidingStage:
         """`library_of(path)` names the library that a path lies in; `on_committed` is called after each
         commit, when there may be something to publish."""
         self._config = config
+        self._batch_size = config.batch_size
         self._decider = decider
         self._feedback = feedback
         self._library_of = library_of
@@ -118,6 +124,8 @@ class DecidingStage:
         self._oldest_held: float | None = None
         self._busy_until = float("-inf")
         self._decided = threading.Condition()
+        self._is_deciding = False
+        self._rounds = 0
         self._outage: str | None = None
         self._pulse = Pulse("fw-decide", _PATIENCE)
 
@@ -133,6 +141,10 @@ class DecidingStage:
     def join(self, deadline: Deadline) -> bool:
         """Wait for the thread."""
         return join_all([self._thread] if self._thread else [], deadline)
+
+    def set_batch_size(self, batch_size: int) -> None:
+        """Commit at most so many rows together from now on."""
+        self._batch_size = batch_size
 
     def submit(self, ticket: Ticket, examination: Examination) -> None:
         """Hand over an examination. Never blocks: ask `wait_for_room` before work is begun."""
@@ -155,6 +167,12 @@ class DecidingStage:
         with self._decided:
             self._decided.wait(timeout)
 
+    def finish_round(self, timeout: float) -> bool:
+        """Wait until the decisions that are under way, if any, are committed; False after `timeout` seconds."""
+        rounds = self._rounds
+        with self._decided:
+            return self._decided.wait_for(lambda: not self._is_deciding or self._rounds != rounds, timeout)
+
     def depth(self) -> int:
         """How many examinations wait for their decision."""
         return self._inbox.qsize()
@@ -170,17 +188,24 @@ class DecidingStage:
         return Health("database", ok=True, detail="The catalog takes decisions.")
 
     def _has_room(self) -> bool:
-        return self._inbox.qsize() < 2 * self._config.batch_size
+        return self._inbox.qsize() < 2 * self._batch_size
 
     def _run(self) -> None:
         while not self._stop.is_set() or not self._inbox.empty():
             batch = self._gather()
             if batch or self._is_due():
                 self._pulse.at(f"decides on {len(batch)} files")
+                self._is_deciding = True
                 self._decide(batch)
+                self._note_round()
                 if len(batch) > 1:
                     self._busy_until = time.monotonic() + _BUSY_SECONDS
             self._pulse.rest()
+
+    def _note_round(self) -> None:
+        with self._decided:
+            self._is_deciding, self._rounds = False, self._rounds + 1
+            self._decided.notify_all()
 
     def _gather(self) -> list[tuple[Ticket, Examination]]:
         """What has come; waits for the first one until something held may be due.
@@ -193,7 +218,7 @@ class DecidingStage:
             taken.append(self._inbox.get(timeout=self._patience()))
             if time.monotonic() < self._busy_until:
                 self._wait_for_more()
-            while len(taken) < self._config.batch_size:
+            while len(taken) < self._batch_size:
                 taken.append(self._inbox.get_nowait())
         except queue.Empty:
             pass
@@ -205,9 +230,7 @@ class DecidingStage:
         """Until there is a whole batch, no more come, or `_GATHER_SECONDS` have passed. Nobody wakes us: that
         would cost as much for each file as deciding about it."""
         end, before = time.monotonic() + _GATHER_SECONDS, -1
-        while (
-            before < (count := self._inbox.qsize()) < self._config.batch_size - 1 and time.monotonic() < end
-        ):
+        while before < (count := self._inbox.qsize()) < self._batch_size - 1 and time.monotonic() < end:
             before = count
             if self._stop.wait(_GATHER_STEP_SECONDS):
                 return
@@ -253,8 +276,8 @@ class DecidingStage:
 
     def _note_outage(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, CatalogOccupied):
-            return
+        if isinstance(error, (CatalogOccupied, LeaseLost)):
+            return  # the database is well; what was lost is left out the next time
         self._telemetry.error("db")
         if self._outage is None:
             log.error("database_unavailable", reason=str(error), effect="changes wait until it is back")
@@ -287,9 +310,7 @@ class DecidingStage:
         self._make_sure(outcome)
         for ticket, examination in batch:
             if examination.read_again:
-                self._read_again(ticket.path, self._config.unknown_pause)
-        with self._decided:
-            self._decided.notify_all()
+                self._read_again(ticket.path, lambda pauses: pauses.unknown)
 
     def _look_again(self, outcome: Outcome, batch: Sequence[tuple[Ticket, Examination]]) -> None:
         for seen, must_hash in outcome.decision.again:
@@ -315,21 +336,21 @@ class DecidingStage:
             self._feedback.look_at(path, library, Source.RECHECK, noticed=noticed)
 
     def _make_sure(self, outcome: Outcome) -> None:
-        sure_after = max(_SURE_AFTER, self._config.granularity)
         for row in outcome.decision.recheck:
-            self._read_again(row.path, sure_after)
+            self._read_again(row.path, lambda pauses: max(_SURE_AFTER, pauses.granularity))
         for seen in outcome.decision.unknown:
             self._feedback.look_at(
                 seen.path,
                 seen.library,
                 Source.RECHECK,
-                delay=self._config.unknown_pause,
+                delay=self._config.pauses_of(seen.library).unknown,
                 must_hash=seen.owed,
                 background=True,
             )
 
-    def _read_again(self, path: bytes, delay: float) -> None:
+    def _read_again(self, path: bytes, delay_of: Callable[[Pauses], float]) -> None:
         if library := self._library_of(path):
+            delay = delay_of(self._config.pauses_of(library))
             self._feedback.look_at(
                 path, library, Source.RECHECK, delay=delay, must_hash=True, background=True
             )

@@ -11,15 +11,14 @@ from file_watcher.model import (
     Evidence,
     FileEvent,
     FileRecord,
-    Library,
     Observation,
     Previous,
     Sight,
 )
 from file_watcher.processing.view import RowChanges
 
-Look = Callable[[bytes, Library | None], Sight]
-"""Gives the sight of now at a path; library None stands for the one that the path lies in."""
+Look = Callable[[bytes, int], Sight]
+"""Gives the sight of now at a path, in the library of that number: UNKNOWN where that one is not watched."""
 
 
 class Clock(Protocol):
@@ -67,7 +66,7 @@ class Decision:
     def settle(self, seen: Observation, record: FileRecord) -> None:
         """The observation is decided; hashes that a later write could hide behind are read once more."""
         self.settled.append(seen)
-        if record.racy and not seen.growing and seen.error is None:
+        if record.racy and not seen.growing and seen.error is None and not seen.unhashed:
             self.recheck.append(record)
 
     def tell(

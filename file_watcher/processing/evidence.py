@@ -23,7 +23,8 @@ class Claim:
     @property
     def doubtful(self) -> bool:
         """Whether hashes are carried over a change of ctime: true, but to be read once more later."""
-        return self.carried and (self.stat != self.row.stat or self.row.racy)
+        has_hashes = self.row.fingerprint is not None
+        return self.carried and has_hashes and (self.stat != self.row.stat or self.row.racy)
 
     @property
     def strength(self) -> int:
@@ -41,17 +42,25 @@ def prove_by_inode(seen: Observation, stat: FileStat, row: FileRecord, *, owed: 
     cookie = row.path in seen.moved_from
     evidence = Evidence.COOKIE if cookie else Evidence.INODE
     undisturbed = row.stat == stat or (cookie and row.stat.same_bytes_likely(stat))
-    has_hashes = row.fingerprint is not None and not row.growing
-    if undisturbed and has_hashes and not owed and seen.fingerprint is None and not seen.growing:
+    is_unread = seen.fingerprint is None and not seen.growing
+    # Where no hashes are wanted, a write that left size and mtime alone is none.
+    is_known = not row.growing and (seen.unhashed or (row.fingerprint is not None and not owed))
+    if undisturbed and is_unread and is_known:
         return Claim(seen, stat, row, evidence, carried=True, content_changed=False)
     same_content = seen.fingerprint is not None and seen.fingerprint == row.fingerprint
     same_size = stat.size == row.stat.size and (cookie or stat.size > 0)
     if same_content and (undisturbed or same_size):
         return Claim(seen, stat, row, evidence, carried=False, content_changed=False)
-    was_examined = seen.fingerprint is not None or seen.growing or seen.error is not None
+    was_examined = not is_unread or seen.error is not None or seen.unhashed
     if was_examined and (cookie or row.stat == stat):
         return Claim(seen, stat, row, evidence, carried=False, content_changed=True)
     return None
+
+
+def may_be_the_file(row: FileRecord, stat: FileStat) -> bool:
+    """Whether a file of this stat could be found to be the row's, whatever its content: rule 3 asks for the inode, or
+    for the size."""
+    return row.stat.inode == stat.inode or row.stat.size == stat.size
 
 
 def may_stay_unread(row: FileRecord, stat: FileStat, moved_from: frozenset[bytes], path: bytes) -> bool:
@@ -65,13 +74,20 @@ def may_stay_unread(row: FileRecord, stat: FileStat, moved_from: frozenset[bytes
     )
 
 
-def only_attributes_changed(row: FileRecord, stat: FileStat, attributes: str | None) -> bool:
+def is_as_told(row: FileRecord, stat: FileStat, path: bytes) -> bool:
+    """Whether the file seen at `path` is the row's, as far as a stat can tell: good where no hashes are wanted."""
+    return row.path == path and row.stat == stat and not row.growing
+
+
+def only_attributes_changed(
+    row: FileRecord, stat: FileStat, attributes: str | None, *, unhashed: bool = False
+) -> bool:
     """Whether a change of mode or owner explains why the ctime is not the one of the row, with all else equal.
 
     Both must be known. A write that set the mtime back could hide behind it: good only where every write is
-    heard of.
+    heard of, or where (`unhashed`) what a stat says is all that is wanted.
     """
-    is_trusted = row.fingerprint is not None and not row.growing and not row.racy
+    is_trusted = (unhashed or (row.fingerprint is not None and not row.racy)) and not row.growing
     is_same = row.stat.same_file(stat) and row.stat.same_bytes_likely(stat)
     is_explained = attributes is not None and row.attributes is not None and attributes != row.attributes
     return is_trusted and is_same and is_explained

@@ -24,7 +24,7 @@ from file_watcher.model import (
     Source,
     Ticket,
 )
-from file_watcher.processing.evidence import may_stay_unread, only_attributes_changed
+from file_watcher.processing.evidence import is_as_told, may_stay_unread, only_attributes_changed
 from file_watcher.processing.fingerprint import (
     ChangedWhileReading,
     Crowded,
@@ -37,6 +37,8 @@ from file_watcher.processing.idle import Look, StreamConfig, Turn, idle_for, nex
 from file_watcher.processing.settle import SettleConfig, Verdict, told_at, verdict
 
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
+_LONG_BYTES: Final = 1 << 20
+"""From 1 MiB on a reading is announced: it may take long on a slow disk, and always longer than the announcement."""
 
 MetadataFuture = Future[Metadata | None]
 
@@ -44,22 +46,22 @@ MetadataFuture = Future[Metadata | None]
 class Surroundings(Protocol):
     """What an examination asks of the outside. Every call may block on the disk or the catalog."""
 
-    def look(self, path: bytes, library: Library | None) -> Sight:
+    def look(self, path: bytes, library: Library) -> Sight:
         """What is at the path now."""
 
     def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
         """Rows at the path or with the inode. Raises CatalogUnavailable."""
 
-    def is_open_for_writing(self, path: bytes, device: int) -> bool | None:
+    def is_open_for_writing(self, path: bytes, library: Library, device: int) -> bool | None:
         """Whether anybody can write to the file that was seen there on that device; None where that cannot be known."""
 
     def inode_with_other_names(self, path: bytes) -> int:
         """The inode of what is at the path if it has other names, else 0."""
 
-    def attributes(self, path: bytes) -> str | None:
+    def attributes(self, path: bytes, library: Library) -> str | None:
         """Mode and owner now (`model.attributes_of`); None where nobody wants to know, or the file is gone."""
 
-    def read(self, path: bytes) -> Reading:
+    def read(self, path: bytes, library: Library) -> Reading:
         """Read and hash the file. Raises the errors of `processing.fingerprint`."""
 
     def read_tags(self, path: bytes, stat: FileStat) -> MetadataFuture | None:
@@ -68,7 +70,8 @@ class Surroundings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """One path examined: either an `observation`, or (None) the wish to look again after `again_after` seconds.
+    """One path examined: either an `observation`, or (None) the wish to look again after `again_after` seconds;
+    so it is put off, too, where the `tags` are of another file than was read.
 
     With `rests` it waits for that in the background, since nothing is owed to it until then.
     `keep_watching_after` asks for another look in the background once the observation is decided, since
@@ -92,16 +95,22 @@ class Examiner:
 
     def __init__(
         self,
-        config: SettleConfig,
+        settling_of: Callable[[Library], SettleConfig],
         surroundings: Surroundings,
-        stream: StreamConfig | None = None,
+        stream_of: Callable[[Library], StreamConfig | None] = lambda _: None,
         wall_clock: Callable[[], int] = time.time_ns,
+        hashes: Callable[[Library], bool] = lambda _: True,
+        begins_reading: Callable[[Ticket, FileStat], None] = lambda *_: None,
     ) -> None:
-        """`stream`: how files settle that are written for minutes, None where `file.idle` is not wanted."""
-        self._config = config
+        """`stream_of(library)`: how files settle that are written for minutes, None where `file.idle` is not wanted;
+        `hashes(library)`: whether its files are read, else only what their stat says counts; `begins_reading`
+        learns of files whose reading may take long."""
+        self._settling_of = settling_of
         self._at = surroundings
-        self._stream = stream
+        self._stream_of = stream_of
         self._wall_clock = wall_clock
+        self._hashes = hashes
+        self._begins_reading = begins_reading
 
     def examine(self, ticket: Ticket, now: float) -> Examination:
         """Look at the ticket's path, and read the file where needed and settled.
@@ -117,23 +126,24 @@ class Examiner:
         links = self._links(ticket, sight, rows)
         if not ticket.must_hash and not self._must_read(ticket, sight, rows):
             return self._leave_unread(ticket, sight, rows, links, now)
-        is_open = self._at.is_open_for_writing(ticket.path, sight.device)
-        if self._stream is not None:
+        is_open = self._at.is_open_for_writing(ticket.path, ticket.library, sight.device)
+        if (stream := self._stream_of(ticket.library)) is not None:
             look = self._look(ticket, sight, rows, is_open, now)
-            return self._examine_stream(self._stream, look, links)
-        judged = verdict(self._config, ticket, sight, is_open, now)
+            return self._examine_stream(stream, look, links)
+        config = self._settling_of(ticket.library)
+        judged = verdict(config, ticket, sight, is_open, now)
         if judged is Verdict.WAIT:
-            return Examination(None, sight, self._config.quiet)
+            return Examination(None, sight, config.quiet)
         if judged is Verdict.GROWING:
-            return self._growing(ticket, sight, links, self._config.quiet)
-        keep = self._config.max_wait if judged is Verdict.READY_BUT_OPEN else None
+            return self._growing(ticket, sight, links, config.quiet)
+        keep = config.max_wait if judged is Verdict.READY_BUT_OPEN else None
 
         def if_it_changes() -> Examination:
-            if now - told_at(ticket) < self._config.max_wait:
-                return Examination(None, None, self._config.quiet)
-            return self._growing(ticket, sight, links, self._config.quiet)
+            if now - told_at(ticket) < config.max_wait:
+                return Examination(None, None, config.quiet)
+            return self._growing(ticket, sight, links, config.quiet)
 
-        return self._read(ticket, sight, links, keep, if_it_changes)
+        return self._take(ticket, sight, links, keep, if_it_changes)
 
     # -- streams -------------------------------------------------------------------------------------
 
@@ -159,12 +169,13 @@ class Examiner:
         is_news = look.known is None or bool(look.ticket.moved_from) or until_told(config, look) <= 0
         left = config.idle - idle_for(look)
         keep = max(config.quiet, left) if left > 0 else config.max_wait if look.is_open else None
-        read = self._read(look.ticket, look.stat, links, keep, lambda: grows(is_told=is_news))
-        if read.observation is None or read.stat is None or read.observation.fingerprint is None:
+        read = self._take(look.ticket, look.stat, links, keep, lambda: grows(is_told=is_news))
+        seen = read.observation
+        if seen is None or read.stat is None or (seen.fingerprint is None and not seen.unhashed):
             return read
         if not read.stat.same_bytes_likely(look.stat):  # written to since the look
             return replace(read, keep_watching_after=config.idle)
-        return replace(read, observation=replace(read.observation, idle=left <= 0))
+        return replace(read, observation=replace(seen, idle=left <= 0))
 
     def _leave_unread(
         self,
@@ -176,12 +187,13 @@ class Examiner:
     ) -> Examination:
         """A row proves its content; in a stream library there may be left to tell that it is idle."""
         keep, observation = self._keep_watching(ticket, sight), self._observation(ticket, sight)
-        if self._stream is not None and any(row.awaits_idle for row in rows):
-            is_open = self._at.is_open_for_writing(ticket.path, sight.device)
-            left = self._stream.idle - idle_for(self._look(ticket, sight, rows, is_open, now))
+        stream = self._stream_of(ticket.library)
+        if stream is not None and any(row.awaits_idle for row in rows):
+            is_open = self._at.is_open_for_writing(ticket.path, ticket.library, sight.device)
+            left = stream.idle - idle_for(self._look(ticket, sight, rows, is_open, now))
             observation = replace(observation, idle=left <= 0)
             if left > 0:
-                left = max(self._stream.quiet, left)
+                left = max(stream.quiet, left)
                 keep = left if keep is None else min(keep, left)
         return Examination(observation, sight, 0.0, keep, links)
 
@@ -209,6 +221,8 @@ class Examiner:
 
     def _must_read(self, ticket: Ticket, sight: FileStat, rows: Sequence[FileRecord]) -> bool:
         """A write that was closed always counts as a change; otherwise a row may prove the content."""
+        if not self._hashes(ticket.library):
+            return not any(is_as_told(row, sight, ticket.path) for row in rows)
         if ticket.closed:
             return True
         if any(may_stay_unread(row, sight, ticket.moved_from, ticket.path) for row in rows):
@@ -220,12 +234,28 @@ class Examiner:
         own = next((row for row in rows if row.path == ticket.path and row.attributes is not None), None)
         if own is None or ticket.source is not Source.KERNEL:
             return False
-        return only_attributes_changed(own, sight, self._at.attributes(ticket.path))
+        return only_attributes_changed(own, sight, self._at.attributes(ticket.path, ticket.library))
 
     def _keep_watching(self, ticket: Ticket, sight: FileStat) -> float | None:
         """What is looked at without a hint may be known to be open: its next growth raises no hint either."""
-        is_open = ticket.source is Source.RECHECK and self._at.is_open_for_writing(ticket.path, sight.device)
-        return self._config.max_wait if is_open else None
+        if ticket.source is not Source.RECHECK:
+            return None
+        is_open = self._at.is_open_for_writing(ticket.path, ticket.library, sight.device)
+        return self._settling_of(ticket.library).max_wait if is_open else None
+
+    def _take(
+        self,
+        ticket: Ticket,
+        sight: FileStat,
+        links: tuple[bytes, ...],
+        keep_watching_after: float | None,
+        if_it_changes: Callable[[], Examination],
+    ) -> Examination:
+        """The file has settled: read it, where its library wants hashes, and its tags in any case."""
+        if self._hashes(ticket.library):
+            return self._read(ticket, sight, links, keep_watching_after, if_it_changes)
+        tags, quiet = self._at.read_tags(ticket.path, sight), self._settling_of(ticket.library).quiet
+        return Examination(self._observation(ticket, sight), sight, quiet, keep_watching_after, links, tags)
 
     def _read(
         self,
@@ -235,13 +265,15 @@ class Examiner:
         keep_watching_after: float | None,
         if_it_changes: Callable[[], Examination],
     ) -> Examination:
-        tags = self._at.read_tags(ticket.path, sight)
+        tags, quiet = self._at.read_tags(ticket.path, sight), self._settling_of(ticket.library).quiet
+        if sight.size >= _LONG_BYTES:
+            self._begins_reading(ticket, sight)
         try:
-            reading = self._at.read(ticket.path)
+            reading = self._at.read(ticket.path, ticket.library)
         except (Vanished, NotRegular):
             return Examination(None, sight)
         except Crowded:
-            return Examination(None, sight, self._config.quiet)
+            return Examination(None, sight, quiet)
         except ChangedWhileReading:
             return if_it_changes()
         except Unreadable as exc:
@@ -249,7 +281,7 @@ class Examiner:
                 return Examination(self._observation(ticket, UNKNOWN))
             return Examination(self._observation(ticket, sight, error=str(exc)), sight, other_links=links)
         observation = self._observation(ticket, reading.stat, reading=reading)
-        return Examination(observation, reading.stat, 0.0, keep_watching_after, links, tags)
+        return Examination(observation, reading.stat, quiet, keep_watching_after, links, tags)
 
     def _growing(
         self, ticket: Ticket, sight: FileStat, links: tuple[bytes, ...], later: float
@@ -280,6 +312,9 @@ class Examiner:
             source=ticket.source,
             noticed=ticket.noticed,
             changed_ns=ticket.changed_ns,
-            idle=None if self._stream is None else False,
-            attributes=self._at.attributes(ticket.path) if isinstance(sight, FileStat) else None,
+            idle=None if self._stream_of(ticket.library) is None else False,
+            unhashed=isinstance(sight, FileStat) and not self._hashes(ticket.library),
+            attributes=self._at.attributes(ticket.path, ticket.library)
+            if isinstance(sight, FileStat)
+            else None,
         )

@@ -106,7 +106,7 @@ class Fingerprinter:
 
     `should_stop` is asked between two blocks and ends the reading of even the largest file within one
     block. `limiter` is told the size of every block that was read, and may block to slow the reading down.
-    Of files of `LONG_SIZE` or more, `long_readings` may be read at once; None: any number.
+    Of files of `LONG_SIZE` or more, `long_readings()` may be read at once; None: any number.
     """
 
     def __init__(
@@ -114,10 +114,12 @@ class Fingerprinter:
         should_stop: Callable[[], bool],
         block_size: int = BLOCK_SIZE,
         limiter: Callable[[int], None] | None = None,
-        long_readings: int | None = None,
+        long_readings: Callable[[], int] | None = None,
     ) -> None:
         self._should_stop = should_stop
-        self._long_lane = None if long_readings is None else threading.Semaphore(long_readings)
+        self._long_readings = long_readings
+        self._long_lock = threading.Lock()
+        self._reading_long = 0
         self._block_size = block_size
         self._limiter = limiter
         self._buffers = _Buffers()
@@ -155,14 +157,18 @@ class Fingerprinter:
         return after, fingerprint
 
     def _hash_in_turn(self, path: bytes, descriptor: int, before: FileStat) -> Fingerprint:
-        if self._long_lane is None or before.size < LONG_SIZE:
+        if self._long_readings is None or before.size < LONG_SIZE:
             return self._hash(path, descriptor, before)
-        if not self._long_lane.acquire(blocking=False):
-            raise Crowded(path)
+        at_most = self._long_readings()
+        with self._long_lock:
+            if self._reading_long >= at_most:
+                raise Crowded(path)
+            self._reading_long += 1
         try:
             return self._hash(path, descriptor, before)
         finally:
-            self._long_lane.release()
+            with self._long_lock:
+                self._reading_long -= 1
 
     def _hash(self, path: bytes, descriptor: int, before: FileStat) -> Fingerprint:
         """Hash as many bytes as it has; more or fewer are a change, and so is what a later stat shows."""

@@ -1,6 +1,6 @@
 """The worker pool: a bounded queue of tickets, drained by threads that look, settle and hash.
 
-Owns the threads `fw-hash-1` … `fw-hash-N`. Tags are read elsewhere at the same time; an examination is
+Owns the threads `fw-hash-1` … `fw-hash-N`, of which there may be more or fewer while it runs. Tags are read elsewhere at the same time; an examination is
 handed on when both are there, so that no thread waits for tags. While the decider is behind no new file is
 begun, so that it need not be waited for by anybody who hands on: the tag reader's thread may not be held up.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
@@ -21,9 +21,10 @@ from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import UNKNOWN, FileStat, Metadata, Observation, Source, Ticket, display
 from file_watcher.processing.examine import Examination, MetadataFuture
 from file_watcher.processing.fingerprint import Interrupted
+from file_watcher.processing.slots import Slots
 from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
 from file_watcher.processing.ticket_queue import TicketQueue
-from file_watcher.pulse import Own, Progress, ProgressSource, Pulse
+from file_watcher.pulse import Own, Progress, Pulse
 from file_watcher.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,10 @@ _LOOK_SECONDS: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class PoolConfig:
-    """`threads` hash at once, `queue_size` tickets wait, `in_flight` files are being examined at most."""
+    """`threads` hash at once, `queue_size` tickets wait, `in_flight` files are being examined at most.
+
+    `resize` takes others while it runs.
+    """
 
     threads: int = 4
     queue_size: int = 1024
@@ -73,24 +77,42 @@ class WorkerPool:
         telemetry: Telemetry,
         on_failure: FailureReport,
     ) -> None:
-        self._config = config
         self._examine = examine
         self._sink = sink
         self._telemetry = telemetry
         self._on_failure = on_failure
         self._tickets = TicketQueue(config.queue_size)
-        self._slots = threading.Semaphore(max(config.in_flight, config.threads))
+        self._slots = Slots(max(config.in_flight, config.threads))
         self._stop = threading.Event()
+        self._wanted = config.threads
+        self._lock = threading.Lock()
+        self._workers: dict[int, Pulse] = {}
+        """Those that run, by number; guarded by the lock."""
         self._threads: list[threading.Thread] = []
-        self._pulses = [Pulse(f"fw-hash-{number}") for number in range(1, config.threads + 1)]
         self._own = Own()
         self._handed_on = 0
 
     def start(self) -> None:
         """Start the threads."""
-        self._threads = [
-            spawn(pulse.stage, partial(self._run, pulse), self._on_failure) for pulse in self._pulses
-        ]
+        self._start_missing()
+
+    def resize(self, config: PoolConfig) -> None:
+        """Work with so many threads and bounds from now on; called on one thread, and never blocks.
+
+        No ticket is lost or examined twice: threads that are too many end after the file that they are at, and
+        what waits, or is in flight, beyond a lower bound stays until its turn.
+        """
+        self._tickets.resize(config.queue_size)
+        self._slots.resize(max(config.in_flight, config.threads))
+        self._wanted = config.threads
+        self._tickets.call_off()
+        if not self._stop.is_set():
+            self._start_missing()
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are to be."""
+        return self._wanted
 
     def close(self) -> None:
         """Take no more tickets; files being read are given up between two blocks."""
@@ -99,7 +121,9 @@ class WorkerPool:
 
     def join(self, deadline: Deadline) -> bool:
         """Wait for the threads."""
-        return join_all(self._threads, deadline)
+        with self._lock:
+            threads = list(self._threads)
+        return join_all(threads, deadline)
 
     @property
     def is_closing(self) -> bool:
@@ -124,21 +148,44 @@ class WorkerPool:
         """How many tickets wait in the queue."""
         return len(self._tickets)
 
-    @property
-    def progress(self) -> list[ProgressSource]:
-        """How far each worker is, and all of them together."""
-        return [*(pulse.look for pulse in self._pulses), self._queue_progress]
+    def progress(self) -> list[Progress]:
+        """How far each of the workers is that there are now, and all of them together."""
+        with self._lock:
+            workers = [pulse.look() for pulse in self._workers.values()]
+        return [*workers, self._queue_progress(workers)]
 
-    def _queue_progress(self) -> Progress:
+    def _queue_progress(self, workers: Sequence[Progress]) -> Progress:
         """Files may wait though no worker is at one: for their tags, or for a worker that never takes them."""
         waiting = len(self._tickets)
         is_wanted = waiting > 0 and self._sink.wait_for_room(0.0)
-        steps = self._handed_on + sum(pulse.look().steps for pulse in self._pulses)
+        steps = self._handed_on + sum(worker.steps for worker in workers)
         return Progress("workers", steps, f"{waiting} files wait to be read" if is_wanted else None)
 
-    def _run(self, pulse: Pulse) -> None:
+    # -- the threads ---------------------------------------------------------------------------------
+
+    def _start_missing(self) -> None:
+        with self._lock:
+            missing = [number for number in range(1, self._wanted + 1) if number not in self._workers]
+            pulses = {number: Pulse(f"fw-hash-{number}") for number in missing}
+            self._workers.update(pulses)
+        started = [
+            spawn(pulse.stage, partial(self._run, number, pulse), self._on_failure)
+            for number, pulse in pulses.items()
+        ]
+        with self._lock:
+            self._threads = [thread for thread in self._threads if thread.is_alive()] + started
+
+    def _is_to_end(self, number: int) -> bool:
+        """Whether the pool closes or the worker is one too many; what starts missing ones sees it as gone then."""
+        with self._lock:
+            is_too_many = number > self._wanted
+            if is_too_many:
+                del self._workers[number]
+        return is_too_many or self._stop.is_set()
+
+    def _run(self, number: int, pulse: Pulse) -> None:
         self._own.pulse = pulse
-        while not self._stop.is_set():
+        while not self._is_to_end(number):
             if not self._sink.wait_for_room(_LOOK_SECONDS) or not self._slots.acquire(timeout=_LOOK_SECONDS):
                 continue
             if (ticket := self._tickets.get(_IDLE_SECONDS)) is None:
@@ -191,7 +238,8 @@ class WorkerPool:
         try:
             metadata = tags.result()
         except FileChanged:
-            self._put_off(ticket, None, 0.0)
+            # Not at once: it may be rewritten without end.
+            self._put_off(ticket, None, examination.again_after)
             return
         except TagReaderClosed:
             # The service stops. Without its tags the file would be told wrongly, and never be read again.

@@ -23,6 +23,7 @@ from file_watcher.model import (
     EventType,
     FileRecord,
     FileStat,
+    Library,
     Observation,
 )
 from file_watcher.processing.claims import ClaimFinder
@@ -40,12 +41,12 @@ class Round:
         view: CatalogView,
         look: Look,
         clock: Clock,
-        granularity_ns: int,
+        granularity_of: Callable[[Library], int],
         unmatched: Callable[[bytes], bool],
         is_owed: Callable[[bytes], bool],
     ) -> None:
-        """`look(path, library)` gives the sight of now (library None: the one that the path lies in);
-        `granularity_ns` is how coarse the filesystem's timestamps may be; `unmatched(path)` tells whether
+        """`look(path, library)` gives the sight of now (`library` is its number);
+        `granularity_of(library)` is how coarse its filesystem's timestamps may be, in nanoseconds; `unmatched(path)` tells whether
         a file that counts as gone is still there under a name that the filters no longer want;
         `is_owed(path)` whether one that was found gone earlier was still to be read."""
         self._view = view
@@ -58,7 +59,7 @@ class Round:
         self._claims: dict[bytes, Claim] = {}
         self._claimed: dict[str, bytes] = {}
         self._out = Decision()
-        self._content = ContentTeller(view, clock, granularity_ns, self._out)
+        self._content = ContentTeller(view, clock, granularity_of, self._out)
 
     def decide(self, pending: Sequence[Pending]) -> Decision:
         """Decide everything that can be decided now."""
@@ -85,7 +86,7 @@ class Round:
     def _look_again(self, pending: Sequence[Pending]) -> None:
         for waiting in sorted(pending, key=lambda each: each.observation.path):
             seen = waiting.observation
-            now = self._look(seen.path, seen.library)
+            now = self._look(seen.path, seen.library.id)
             if now is UNKNOWN or seen.sight is UNKNOWN:
                 self._out.unknown.append(seen)
             elif isinstance(now, FileStat) and (now == seen.sight or _still_grows(seen, now)):
@@ -163,7 +164,7 @@ class Round:
         """Tell the claimed row as deleted instead, so that whoever waits for its place can go on."""
         row, seen = claim.row, claim.observation
         del self._claims[seen.path], self._claimed[row.file_id]
-        if row.library_id == seen.library.id and self._look(row.path, None) is GONE:
+        if row.library_id == seen.library.id and self._look(row.path, row.library_id) is GONE:
             self._view.remove(row)
             self._out.tell(self._clock, EventType.DELETED, replace(row, version=row.version + 1), seen)
         else:
@@ -172,7 +173,7 @@ class Round:
     def _move(self, path: bytes, claim: Claim) -> None:
         row, seen = claim.row, claim.observation
         same_folder = folder_of(row.path) == folder_of(path)
-        tells_old_content = claim.content_changed and row.fingerprint is not None
+        tells_old_content = claim.content_changed and (row.fingerprint is not None or seen.unhashed)
         moved = replace(
             row,
             path=path,
@@ -184,7 +185,7 @@ class Round:
         )
         if not tells_old_content and seen.metadata is not None:
             moved = replace(moved, metadata=seen.metadata)
-        if self._look(row.path, None) is not GONE:
+        if self._look(row.path, row.library_id) is not GONE:
             self._out.look_at.append(row.path)
         self._view.put(moved)
         self._out.tell(

@@ -26,7 +26,7 @@ class TicketQueue:
     def __init__(self, size: int) -> None:
         """Holds at most `size` tickets in each lane."""
         self._size = size
-        self._refill_at = size * 3 // 4
+        self._refill_at = _refill_at(size)
         self._tickets: deque[Ticket] = deque()
         self._first: deque[Ticket] = deque()
         self._in_a_row = 0
@@ -37,6 +37,8 @@ class TicketQueue:
         self._idle = 0
         """Workers that wait for a ticket."""
         self._closed = False
+        self._called_off = 0
+        """How often all who wait for a ticket were sent away."""
 
     def __len__(self) -> int:
         return len(self._tickets) + len(self._first)
@@ -53,6 +55,18 @@ class TicketQueue:
             if self._idle:
                 self._has_ticket.notify()
         return True
+
+    def resize(self, size: int) -> None:
+        """Hold at most so many in each lane from now on; what is more than that stays until it is taken."""
+        with self._has_room:
+            self._size, self._refill_at = size, _refill_at(size)
+            self._has_room.notify_all()
+
+    def call_off(self) -> None:
+        """Let those who wait for a ticket now go without one."""
+        with self._has_ticket:
+            self._called_off += 1
+            self._has_ticket.notify_all()
 
     def close(self) -> None:
         """Let nobody wait for a ticket any more."""
@@ -82,13 +96,18 @@ class TicketQueue:
         return self._tickets
 
     def _wait_for_one(self, timeout: float) -> bool:
-        end = time.monotonic() + timeout
+        end, called_off = time.monotonic() + timeout, self._called_off
         self._idle += 1
         try:
             while not self:
-                if self._closed or (left := end - time.monotonic()) <= 0:
+                if self._closed or self._called_off != called_off or (left := end - time.monotonic()) <= 0:
                     return False
                 self._has_ticket.wait(left)
         finally:
             self._idle -= 1
         return True
+
+
+def _refill_at(size: int) -> int:
+    """So few are left when a producer that found the queue full is woken."""
+    return size * 3 // 4

@@ -26,7 +26,7 @@ _URL_ADVICE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
-    """One broker and one exchange. Raises UsageError for a URL that cannot be used; does no I/O.
+    """One broker, one exchange for events and one for jobs. Raises UsageError for a URL that cannot be used; does no I/O.
 
     Times are seconds. `heartbeat` and `confirm_timeout` bound how long a dead connection goes
     unnoticed; `retry_first` and `retry_cap` bound the jittered wait between two attempts.
@@ -34,6 +34,7 @@ class BrokerConfig:
 
     url: str = field(default="amqp://guest:guest@localhost:5672/%2F", repr=False)
     exchange: str = "file_events"
+    jobs_exchange: str = "file_jobs"
     declare: Declare = "active"
     alternate_exchange: str | None = None
     ca_file: str | None = None
@@ -66,10 +67,19 @@ class BrokerConfig:
             return "RABBITMQ_CA_FILE and RABBITMQ_CERT_FILE need TLS: begin RABBITMQ_URL with amqps://"
         if self.key_file and not self.cert_file:
             return "RABBITMQ_KEY_FILE is set without RABBITMQ_CERT_FILE: set both or neither"
-        if not 0 < len(self.exchange.encode()) < 256:
-            return "RABBITMQ_EXCHANGE must be a name of 1 to 255 bytes"
         if self.declare not in ("active", "passive", "none"):
             return f"RABBITMQ_DECLARE is {self.declare!r}: accepted are active, passive and none"
+        return self._problem_of_exchanges()
+
+    def _problem_of_exchanges(self) -> str | None:
+        for variable, name in (
+            ("RABBITMQ_EXCHANGE", self.exchange),
+            ("RABBITMQ_JOBS_EXCHANGE", self.jobs_exchange),
+        ):
+            if not 0 < len(name.encode()) < 256:
+                return f"{variable} must be a name of 1 to 255 bytes"
+        if self.jobs_exchange == self.exchange:
+            return "RABBITMQ_JOBS_EXCHANGE must be another exchange than RABBITMQ_EXCHANGE"
         return None
 
 
@@ -133,6 +143,11 @@ def declaration(config: BrokerConfig) -> dict[str, Any]:
         "passive": config.declare == "passive",
         "arguments": {"alternate-exchange": alternate} if alternate else None,
     }
+
+
+def declaration_of_jobs(config: BrokerConfig) -> dict[str, Any]:
+    """The same for the exchange of jobs; what no queue is bound for goes nowhere else."""
+    return {**declaration(config), "exchange": config.jobs_exchange, "arguments": None}
 
 
 def quiet_pika() -> None:

@@ -9,6 +9,10 @@ The rules, each of which keeps the promise of the wire:
   and may be merged (`catalog.compaction`). The mark runs ahead, so that it costs nothing per message.
 - The outbox is read by "not yet published": pages continue after the last one read only while something
   is under way; whenever nothing is, reading starts from the beginning.
+- A message of a library whose lease is about to end, or is another's by now, is not sent: it stays in the outbox,
+  and whoever owns the library publishes it, with the same id. Nothing later of that library goes out either
+  before the outbox is read from the beginning.
+- A library at its rate limit waits apart (`backlogs`): the others go on, but for what concerns the same files.
 - A message counts as published only after its confirm, and what is confirmed is marked before the
   outbox is read from the beginning again.
 """
@@ -16,37 +20,17 @@ The rules, each of which keeps the promise of the wire:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 from file_watcher.model import OutboxMessage
+from file_watcher.publishing.backlogs import Backlogs, Pacing
 from file_watcher.publishing.lane import Lane
 from file_watcher.publishing.occupancy import Occupancy
 from file_watcher.publishing.token_bucket import TokenBucket
-
-
-class Outbox(Protocol):
-    """Where recorded messages wait. Every method may raise errors.CatalogUnavailable."""
-
-    def pending(self, after_sequence: int, limit: int) -> list[OutboxMessage]:
-        """Unpublished messages with a higher sequence, by sequence."""
-
-    def mark_published(self, sequences: Sequence[int]) -> None:
-        """Record the confirms; asking twice is harmless."""
-
-    def mark_unrouted(self, sequences: Sequence[int]) -> None:
-        """Record that the broker took them but no queue wanted them."""
-
-    def depth(self) -> tuple[int, int | None]:
-        """How many wait, and the created_ns of the oldest."""
-
-    def reserve(self, up_to: int) -> None:
-        """Note durably that everything up to this sequence may have been sent; asking twice is harmless."""
-
-    def carrier_of(self, sequence: int) -> int:
-        """The sequence up to which all must be published for what was recorded up to the given one to be
-        told: a greater one where messages were merged into later ones."""
+from file_watcher.publishing.waiting import Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +71,21 @@ class _Flight(NamedTuple):
 class Dispatch:
     """Moves messages from the outbox to the lane. Not thread-safe: one thread calls everything."""
 
-    def __init__(self, outbox: Outbox, config: RelayConfig) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        config: RelayConfig,
+        may_publish: Callable[[int], bool] = lambda _library_id: True,
+        pacing: Pacing | None = None,
+    ) -> None:
+        """`may_publish(library_id)` tells, at once, whether nobody else can own the library at this moment."""
+        self._pacing = pacing or Pacing()
+        self._backlogs = Backlogs(replace(self._pacing, rate_of=self._own_rate), config.page)
+        self._may_publish = may_publish
+        self._shut: set[int] = set()
+        """Libraries of which something was not sent."""
+        self._known: frozenset[int] = frozenset()
+        """What was under way, or not marked yet, when reading began anew."""
         self._outbox = outbox
         self._config = config
         self._lane: Lane | None = None
@@ -101,15 +99,30 @@ class Dispatch:
         self._settled: list[Settled] = []
         self._settled_since = 0.0
         self._after = 0
-        self._reserved = 0
+        self._reserved: dict[int, int] = {}
+        """By library, the mark that the outbox keeps."""
         self._more_is_likely = True
+        self._rate = config.rate_limit
         self._bucket = TokenBucket(config.rate_limit) if config.rate_limit else None
+
+    def set_rate(self, rate: float | None) -> None:
+        """So many messages a second from now on, all libraries together; None for as fast as the broker takes
+        them."""
+        if rate != self._rate:
+            self._rate = rate
+            self._bucket = TokenBucket(rate) if rate else None
 
     # -- what happened ---------------------------------------------------------------------------
 
     def woken(self) -> None:
         """Something was recorded, or it is time to look whether something was."""
         self._more_is_likely = True
+
+    def rewind(self) -> None:
+        """Read from the beginning again, beside what is under way: the outbox may show more than it did."""
+        self._forget_read()
+        self._shut.clear()
+        self._known = frozenset((*self._flights, *(item.message.sequence for item in self._settled)))
 
     def ready(self, lane: Lane) -> None:
         """Messages may be submitted to this lane."""
@@ -122,7 +135,7 @@ class Dispatch:
         self._flights.clear()
         self._bytes = 0
         self._busy.clear()
-        self._forget_read()
+        self.rewind()
 
     def settled(self, messages: Iterable[OutboxMessage], now: float, *, routed: bool) -> None:
         """The broker confirmed these; unknown ones (of an earlier lane) only get marked."""
@@ -176,9 +189,12 @@ class Dispatch:
         """
         if self._lane is None:
             return
+        if any(map(self._may_publish, self._shut)):
+            self.rewind()
         batch: list[OutboxMessage] = []
         try:
             self._take_deferred(batch, now)
+            self._take_held(batch, now)
             while self._take_read(batch, now) and self._read_page():
                 pass
         finally:
@@ -189,10 +205,11 @@ class Dispatch:
         """How long nothing is to be done unless something happens."""
         if self._settled:
             return max(0.0, self._settled_since + self._config.mark_seconds - now)
-        if self._bucket is not None and (self._read or self._recheck_deferred):
+        if self._bucket is not None and (self._read or self._recheck_deferred or self._backlogs):
             # With a token at hand it is the window that is full, and a confirm will wake us.
             return self._bucket.wait_seconds(now) or self._config.poll_seconds
-        return self._config.poll_seconds
+        held = self._backlogs.wait_seconds(now)
+        return self._config.poll_seconds if held is None else min(held, self._config.poll_seconds)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -211,23 +228,58 @@ class Dispatch:
                 return
             self._take_or_defer(message, batch, now)
 
+    def _take_held(self, batch: list[OutboxMessage], now: float) -> None:
+        """Submit or defer what its library's limit held up, reading on where that makes room."""
+        while self._backlogs:
+            self._read_on()
+            taken = 0
+            while len(self._deferred) < self._config.page and self._has_room(now):
+                if (message := self._backlogs.next(now)) is None:
+                    break
+                self._take_or_defer(message, batch, now)
+                taken += 1
+            if not taken:
+                return
+
+    def _read_on(self) -> None:
+        """Read some more of the libraries that were left behind, as far as the others were read at most."""
+        up_to = self._read[0].sequence - 1 if self._read else self._after
+        for library_id, after, count in self._backlogs.wanting():
+            page = self._sendable_page(partial(self._outbox.pending_of, library_id, after, up_to, count))
+            is_all = len(page) < count
+            self._backlogs.read_on(
+                library_id,
+                page,
+                max(after, up_to) if is_all else page[-1].sequence,
+                is_all=is_all and not self._read,
+            )
+
     def _take_read(self, batch: list[OutboxMessage], now: float) -> bool:
-        """Submit or defer what was read; whether there is room for another page."""
+        """Submit, hold or defer what was read; whether there is room for another page."""
         while self._read:
-            if not self._has_room(now):
+            if not self._has_room(now) or self._backlogs.is_crowded:
                 return False
-            self._take_or_defer(self._read.popleft(), batch, now)
+            message = self._read.popleft()
+            if message.sequence in self._known:
+                continue
+            if self._backlogs.admits(message, now):
+                self._take_or_defer(message, batch, now)
+            else:
+                self._backlogs.hold(message)
         return len(self._deferred) < self._config.page and self._has_room(now)
 
     def _read_page(self) -> bool:
         """Read on, or from the beginning where nothing is under way. False where nothing was there."""
         if not self._more_is_likely:
             return False
-        if not self._flights and not self._deferred:
+        if not (self._flights or self._deferred or self._shut or self._backlogs):
             if self._settled:
                 return False  # they would be read, and published, again
             self._after = 0
-        page = self._sendable_page()
+        left_behind = self._backlogs.left_behind
+        page = self._sendable_page(
+            partial(self._outbox.pending, self._after, self._config.page, left_behind), left_behind
+        )
         self._more_is_likely = len(page) == self._config.page
         if not page:
             return False
@@ -235,15 +287,20 @@ class Dispatch:
         self._read.extend(page)
         return True
 
-    def _sendable_page(self) -> list[OutboxMessage]:
-        """The next page, all of it noted as perhaps sent: what is in hand is never merged away any more."""
+    def _sendable_page(
+        self, read: Callable[[], list[OutboxMessage]], left_behind: Collection[int] = ()
+    ) -> list[OutboxMessage]:
+        """What is read, all of it noted as perhaps sent, but for what will be read again of those left behind: what
+        is in hand is never merged away any more."""
         while True:
-            page = self._outbox.pending(self._after, self._config.page)
-            if not page or page[-1].sequence <= self._reserved:
+            page = read()
+            beyond = {each.library_id for each in page if not self._is_noted(each)}
+            unnoted = set(filter(self._may_publish, beyond.difference(left_behind)))
+            if not unnoted:
                 return page
             up_to = page[-1].sequence + self._config.reserve_ahead
-            self._outbox.reserve(up_to)
-            self._reserved = up_to
+            self._outbox.reserve(up_to, unnoted)
+            self._reserved.update(dict.fromkeys(unnoted, up_to))
             # Read once more: some of it may have been merged before it was noted.
 
     def _has_room(self, now: float) -> bool:
@@ -252,6 +309,8 @@ class Dispatch:
         return self._bucket is None or self._bucket.has_token(now)
 
     def _take_or_defer(self, message: OutboxMessage, batch: list[OutboxMessage], now: float) -> None:
+        if self._is_shut(message):
+            return
         paths = _paths(message)
         for path in paths:
             if self._busy.touches(path) or self._deferred_paths.touches(path):
@@ -264,6 +323,18 @@ class Dispatch:
         self._bytes += len(message.body)
         self._flights[message.sequence] = _Flight(message, now)
         batch.append(message)
+
+    def _is_shut(self, message: OutboxMessage) -> bool:
+        """Whether it must not be sent, since its library may be another's, or an earlier one was not sent."""
+        library_id = message.library_id
+        if library_id not in self._shut:
+            if self._is_noted(message) and self._may_publish(library_id):
+                return False
+            self._shut.add(library_id)
+        return True
+
+    def _is_noted(self, message: OutboxMessage) -> bool:
+        return message.sequence <= self._reserved.get(message.library_id, -1)
 
     def _defer(self, message: OutboxMessage) -> None:
         self._deferred.append(message)
@@ -282,8 +353,14 @@ class Dispatch:
         self._deferred.clear()
         self._deferred_paths.clear()
         self._recheck_deferred = False
+        self._backlogs.clear()
         self._after = 0
         self._more_is_likely = True
+
+    def _own_rate(self, library_id: int) -> float | None:
+        """The library's limit, where it is not the one for all: that one holds anyway."""
+        rate = self._pacing.rate_of(library_id)
+        return None if rate == self._rate else rate
 
 
 def _paths(message: OutboxMessage) -> tuple[bytes, ...]:

@@ -16,7 +16,9 @@ from urllib.parse import quote
 
 import pika
 
+from file_watcher.jobs.job import Job
 from file_watcher.model import EventType, FileEvent, Fingerprint, Library, Notice, OutboxMessage, display
+from file_watcher.paths import native_bytes
 
 BODY_LIMIT: Final = 1024 * 1024
 """Bytes of a body above which tags, then all metadata, are left out. Far below the 16 MiB that
@@ -81,9 +83,38 @@ def encode_notice(notice: Notice, instance_id: str) -> bytes:
     )
 
 
-def routing_key(told: FileEvent | Notice) -> str:
-    """`file.<type>` for an event, a notice's kind for a notice. Never holds a path or a name."""
+def encode_job(job: Job, instance_id: str) -> bytes:
+    """The body of a job: what is asked for, where, and which events it stands for."""
+    document: dict[str, Any] = {
+        "job_id": job.job_id,
+        "dedupe_key": job.dedupe_key,
+        "source": APP_ID,
+        "type": job.type,
+        "queue": job.queue,
+        "path": None,
+        "trigger": job.trigger,
+        "library": _library(job.library),
+        "events": dict(job.events),
+        "count": job.count,
+        "window_start": utc_text(job.start_ns),
+        "window_end": utc_text(job.end_ns),
+        "instance_id": instance_id,
+        "timestamp": utc_text(job.end_ns),
+    }
+    _put_path(document, "path", job.path)
+    return _to_json(document)
+
+
+def routing_key(told: FileEvent | Notice | Job) -> str:
+    """`file.<type>` for an event, a notice's kind, `<queue>.<type>` with `:` as `.` for a job. Never holds a path."""
+    if isinstance(told, Job):
+        return f"{told.queue}.{told.type.replace(':', '.')}"
     return told.kind if isinstance(told, Notice) else f"file.{told.event_type.value}"
+
+
+def queue_of_job(key: str) -> str:
+    """The queue that a job's routing key names: neither queues nor types have a dot in their names."""
+    return key.partition(".")[0]
 
 
 def properties(message: OutboxMessage, instance_id: str) -> pika.BasicProperties:
@@ -96,7 +127,7 @@ def properties(message: OutboxMessage, instance_id: str) -> pika.BasicProperties
         delivery_mode=_PERSISTENT,
         message_id=message.event_id,
         timestamp=message.created_ns // 1_000_000_000,
-        type=message.event_type,
+        type=_type_of(message),
         app_id=APP_ID,
         headers={
             "instance_id": instance_id,
@@ -108,6 +139,13 @@ def properties(message: OutboxMessage, instance_id: str) -> pika.BasicProperties
             "cloudEvents_time": utc_text(message.created_ns),
         },
     )
+
+
+def _type_of(message: OutboxMessage) -> str:
+    """An event's or a notice's own type; a job's out of its routing key."""
+    if message.exchange is None:
+        return message.event_type
+    return message.routing_key.partition(".")[2].replace(".", ":")
 
 
 def utc_text(nanoseconds: int) -> str | None:
@@ -170,11 +208,12 @@ def _event_document(event: FileEvent, instance_id: str) -> dict[str, Any]:
 
 def _put_path(document: dict[str, Any], key: str, path: bytes) -> None:
     """Set the path as text, and its exact bytes beside it only where the text cannot carry them."""
+    spelled = native_bytes(path)
     try:
-        document[key] = path.decode("utf-8")
+        document[key] = spelled.decode("utf-8")
     except UnicodeDecodeError:
         document[key] = display(path)
-        document[f"{key}_base64"] = base64.b64encode(path).decode("ascii")
+        document[f"{key}_base64"] = base64.b64encode(spelled).decode("ascii")
 
 
 def _hashes(fingerprint: Fingerprint | None) -> tuple[str | None, str | None]:

@@ -133,8 +133,10 @@ def _lost(_cause: BaseException, config: BrokerConfig) -> Outage:
 
 
 def _channel(cause: BaseException, config: BrokerConfig) -> Outage:
-    at, exchange = config.endpoint, config.exchange
+    at, exchange, variable = config.endpoint, config.exchange, "RABBITMQ_EXCHANGE"
     code, text = getattr(cause, "reply_code", 0), getattr(cause, "reply_text", "")
+    if f"exchange '{config.jobs_exchange}'" in text:
+        exchange, variable = config.jobs_exchange, "RABBITMQ_JOBS_EXCHANGE"
     if (limit := limit_in(cause)) is not None:
         return Outage("size", f"RabbitMQ at {at} takes no message over {limit} bytes: larger ones are cut")
     told = {
@@ -142,7 +144,7 @@ def _channel(cause: BaseException, config: BrokerConfig) -> Outage:
         "make the exchange, RABBITMQ_DECLARE=passive needs none to configure it)",
         404: f"there is no exchange {exchange!r}: create it, or set RABBITMQ_DECLARE=active",
         406: f"exchange {exchange!r} is another one than ours, or a message was refused ({text}): delete the "
-        "exchange, choose another RABBITMQ_EXCHANGE, or set RABBITMQ_DECLARE=passive to use it as it is",
+        f"exchange, choose another {variable}, or set RABBITMQ_DECLARE=passive to use it as it is",
     }
     kinds = {403: "permission", 404: "exchange", 406: "mismatch"}
     words = told.get(code, f"the broker closed the channel ({code}: {text})")

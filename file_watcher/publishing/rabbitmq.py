@@ -27,6 +27,7 @@ from file_watcher.errors import BrokerUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Health
 from file_watcher.publishing.broker import BrokerConfig, connection_parameters, quiet_pika, resolve
+from file_watcher.publishing.job_routes import WantedQueues, no_queues
 from file_watcher.publishing.lane import Listener
 from file_watcher.publishing.outage import Outage, explain
 from file_watcher.publishing.session import Session
@@ -60,8 +61,15 @@ class Publisher:
     """A lifecycle.Stage. Tells its listener when it can publish, and what became of each message."""
 
     def __init__(
-        self, config: BrokerConfig, instance_id: str, listener: Listener, on_failure: FailureReport
+        self,
+        config: BrokerConfig,
+        instance_id: str,
+        listener: Listener,
+        on_failure: FailureReport,
+        job_queues: WantedQueues = no_queues,
     ) -> None:
+        """`job_queues()` tells which queues rules want to be declared; asked each second and must not block."""
+        self._job_queues = job_queues
         self._config = config
         self._instance_id = instance_id
         self._listener = listener
@@ -192,7 +200,13 @@ class Publisher:
         name = f"file_watcher {self._instance_id}"
         parameters = connection_parameters(self._config, address, name)
         session = Session(
-            self._config, self._instance_id, self._listener, parameters, self._sizes, self._beat
+            self._config,
+            self._instance_id,
+            self._listener,
+            parameters,
+            self._sizes,
+            self._beat,
+            self._job_queues,
         )
         with self._lock:
             if self._closing.is_set():

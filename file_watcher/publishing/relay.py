@@ -25,8 +25,10 @@ from tenacity.wait import wait_random_exponential
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import OutboxMessage
-from file_watcher.publishing.dispatch import Dispatch, Outbox, RelayConfig, Settled
+from file_watcher.publishing.backlogs import Pacing
+from file_watcher.publishing.dispatch import Dispatch, RelayConfig, Settled
 from file_watcher.publishing.lane import Lane
+from file_watcher.publishing.waiting import Outbox
 from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
 
@@ -40,14 +42,17 @@ _LONGEST_RETRY: Final = 2.0
 
 
 class _Word(NamedTuple):
-    """What the publisher told, in the order in which it happened."""
+    """What was told, in the order in which it happened."""
 
     settled: Sequence[OutboxMessage] = ()
     routed: bool = True
     lane: Lane | None = None
+    rate: float | None = None
+    is_rate: bool = False
 
 
 _LOST = _Word()
+_REREAD = _Word()
 
 
 class Relay:
@@ -65,13 +70,17 @@ class Relay:
         *,
         telemetry: Telemetry | None = None,
         on_delivered: Callable[[OutboxMessage], None] | None = None,
+        may_publish: Callable[[int], bool] = lambda _library_id: True,
+        pacing: Pacing | None = None,
     ) -> None:
+        """`may_publish(library_id)` is asked before each message is submitted, and must not block; `pacing` says
+        which limits single libraries have."""
         self._outbox = outbox
         self._config = config
         self._on_failure = on_failure
         self._telemetry = telemetry or Telemetry()
         self._on_delivered = on_delivered
-        self._dispatch = Dispatch(outbox, config)
+        self._dispatch = Dispatch(outbox, config, may_publish, pacing)
         self._mailbox: deque[_Word] = deque()
         self._wake = threading.Event()
         self._hinted = False
@@ -111,6 +120,14 @@ class Relay:
         if not self._hinted:
             self._hinted = True
             self._wake.set()
+
+    def set_rate(self, rate: float | None) -> None:
+        """Publish so many messages a second from now on, None for as fast as the broker takes them. Never blocks."""
+        self._leave_word(_Word(rate=rate, is_rate=True))
+
+    def reread(self) -> None:
+        """The outbox is of other libraries now: what waits of them may lie before what was read. Never blocks."""
+        self._leave_word(_REREAD)
 
     def on_ready(self, lane: Lane) -> None:
         """See lane.Listener."""
@@ -221,6 +238,10 @@ class Relay:
             word = self._mailbox.popleft()
             if word is _LOST:
                 self._dispatch.lost()
+            elif word is _REREAD:
+                self._dispatch.rewind()
+            elif word.is_rate:
+                self._dispatch.set_rate(word.rate)
             elif word.lane is not None:
                 self._dispatch.ready(word.lane)
                 self._tell_ready(word.lane)
@@ -262,7 +283,10 @@ class Relay:
         if way in self._unrouted_keys:
             return
         self._unrouted_keys.add(way)
-        if message.queue is None:
+        if message.exchange is not None:
+            note = "bind a queue to the exchange of jobs, or let the rule declare its queue: kept as unrouted until then"
+            log.warning("job_unroutable", routing_key=message.routing_key, note=note)
+        elif message.queue is None:
             note = "no queue is bound for this routing key: such events are kept as unrouted in the log"
             log.warning("event_unroutable", routing_key=message.routing_key, note=note)
         else:

@@ -10,8 +10,9 @@ import json
 from importlib import resources
 from typing import Any, Final
 
-NAMES: Final = ("event", "notice")
-"""`event` describes the messages of `file.*`, `notice` those of `library.*` and `snapshot.*`."""
+NAMES: Final = ("event", "notice", "job")
+"""`event` describes the messages of `file.*`, `notice` those of `library.*` and `snapshot.*`, `job` all those of the
+exchange of jobs."""
 
 
 def load(name: str) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from pika.adapters.select_connection import IOLoop
 
 from file_watcher.model import OutboxMessage
 from file_watcher.publishing.broker import BrokerConfig, declaration
+from file_watcher.publishing.job_routes import JobRoutes, WantedQueues, no_queues
 from file_watcher.publishing.lane import Listener
-from file_watcher.publishing.message import properties
+from file_watcher.publishing.message import properties, queue_of_job
 from file_watcher.publishing.outage import ConfirmsOverdue
 from file_watcher.publishing.size import SizeLimit
 from file_watcher.publishing.window import Window
@@ -65,8 +66,12 @@ class Session:
         parameters: Any,
         sizes: SizeLimit,
         beat: Callable[[], None] = lambda: None,
+        job_queues: WantedQueues = no_queues,
     ) -> None:
         """`beat` is called once the connection is usable, and each second as long as it is."""
+        self._job_queues = job_queues
+        self._routes: JobRoutes | None = None
+        self._held: list[OutboxMessage] = []
         self._beat = beat
         self._config = config
         self._sizes = sizes
@@ -100,7 +105,7 @@ class Session:
     @property
     def unconfirmed(self) -> int:
         """How many messages were submitted and are neither confirmed nor returned."""
-        return len(self._inbox) + len(self._refused) + len(self._window)
+        return len(self._inbox) + len(self._held) + len(self._refused) + len(self._window)
 
     @property
     def refuses(self) -> bool:
@@ -219,6 +224,10 @@ class Session:
         self._patient_since = time.monotonic()
         self._loop.call_later(_CHECK_SECONDS, self._check_age)
         self._beat()
+        self._routes = JobRoutes(
+            self._config, self._job_queues, self._connection, self._publish_held, self._leave
+        )
+        self._routes.look()
         self._listener.on_ready(self)
 
     @_guarded
@@ -255,6 +264,11 @@ class Session:
             self._listener.on_set_aside([message])  # it would close the channel again, and hold up all others
             return
         exchange, key = self._config.exchange, message.routing_key
+        if message.exchange is not None:
+            if not self._routes_jobs(key):
+                self._held.append(message)
+                return
+            exchange = self._config.jobs_exchange  # what is set now: the one of back then may be gone
         if message.queue is not None:
             exchange, key = "", message.queue  # the default exchange routes by the queue's name
         self._channel.basic_publish(
@@ -265,6 +279,15 @@ class Session:
             mandatory=True,
         )
         self._window.add(message, time.monotonic())
+
+    def _routes_jobs(self, key: str) -> bool:
+        return self._routes is not None and self._routes.is_open(queue_of_job(key))
+
+    @_guarded
+    def _publish_held(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            self.submit(held)
 
     @_guarded
     def _on_returned(self, _channel: Any, _method: Any, returned: Any, _body: bytes) -> None:
@@ -312,6 +335,8 @@ class Session:
     def _check_age(self) -> None:
         """Give up a connection that takes messages and confirms none, unless the broker said why."""
         self._beat()
+        if self._routes is not None:
+            self._routes.look()
         oldest = self._window.oldest()
         if oldest is not None and self.blocked_reason is None:
             waited = time.monotonic() - max(oldest, self._patient_since)

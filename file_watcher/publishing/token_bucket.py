@@ -8,9 +8,14 @@ class TokenBucket:
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
-        self._size = max(1.0, rate / 10)
+        self._size = _size(rate)
         self._tokens = self._size
         self._filled_at: float | None = None
+
+    def set_rate(self, rate: float) -> None:
+        """Let so many through from now on, beginning with the next time that it is asked."""
+        if rate != self._rate:
+            self._rate, self._size = rate, _size(rate)
 
     def has_token(self, now: float) -> bool:
         """Fill up to `now` (monotonic seconds) and say whether one may pass."""
@@ -26,3 +31,7 @@ class TokenBucket:
     def wait_seconds(self, now: float) -> float:
         """Seconds until the next one may pass."""
         return 0.0 if self.has_token(now) else (1.0 - self._tokens) / self._rate
+
+
+def _size(rate: float) -> float:
+    return max(1.0, rate / 10)

@@ -7,17 +7,19 @@ setting once, `presets` gives sets of them, `variables` derives all names, `sour
 """
 
 from file_watcher.settings.checks import check_roots
-from file_watcher.settings.loading import Loaded, load
+from file_watcher.settings.loading import Layers, Loaded, Settled, load, settle
 from file_watcher.settings.schema import FileWatchSettings, RabbitMQSettings, Settings
 from file_watcher.settings.state import instance_id, prepare_state_folder, state_folder
 from file_watcher.settings.variables import OptionInfo, markdown_table, option_table, preset_table
 
 __all__ = [
     "FileWatchSettings",
+    "Layers",
     "Loaded",
     "OptionInfo",
     "RabbitMQSettings",
     "Settings",
+    "Settled",
     "check_roots",
     "instance_id",
     "load",
@@ -25,5 +27,6 @@ __all__ = [
     "option_table",
     "prepare_state_folder",
     "preset_table",
+    "settle",
     "state_folder",
 ]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
 from file_watcher.model import display
+from file_watcher.paths import inner
 from file_watcher.settings.schema import Settings
 
 
@@ -19,7 +21,7 @@ def check_roots(settings: Settings) -> list[str]:
     """What is wrong with the folders to watch. A missing one is fine: it is waited for."""
     named = [("DATA_DIR", root) for root in settings.data_dir]
     named += [("FILE_WATCH_DIRECTORIES", root) for root in settings.watch.directories]
-    problems = [line for name, root in named if (line := _check_folder(name, root))]
+    problems = [line for name, root in named if (line := check_folder(name, root))]
     for (first_name, first), (second_name, second) in combinations(named, 2):
         names = first_name if first_name == second_name else f"{first_name} and {second_name}"
         if overlap := _overlap(first, second):
@@ -84,17 +86,22 @@ def check_patterns(settings: Settings) -> list[str]:
         ("FILE_WATCH_IGNORE_PATTERNS", watch.ignore_patterns),
         ("FILE_WATCH_PRIORITY_PATTERNS", watch.priority_patterns),
     )
+    return [line for name, patterns in lists for line in patterns_naming(name, patterns, settings.roots)]
+
+
+def patterns_naming(name: str, patterns: Iterable[str], roots: Sequence[Path]) -> list[str]:
+    """Lines about the patterns, given under this name, that begin with one of the watched folders."""
     return [
         f"{name}: {pattern!r} names the watched folder {_quoted(root)}, but patterns hold below it; write"
         f" {pattern.replace(str(root), '', 1)!r}"
-        for name, patterns in lists
         for pattern in patterns
-        for root in settings.roots
+        for root in roots
         if pattern.removeprefix("!").startswith(f"{root}/") and root != Path("/")
     ]
 
 
-def _check_folder(name: str, root: Path) -> str | None:
+def check_folder(name: str, root: Path) -> str | None:
+    """Why this folder, which `name` says, cannot be watched; None where it can, or is waited for."""
     shown = f"{name}={_quoted(root)}"
     try:
         if not stat.S_ISDIR(root.stat().st_mode):
@@ -160,4 +167,4 @@ def _unreadable(file: Path) -> str | None:
 
 
 def _quoted(path: Path) -> str:
-    return repr(display(os.fsencode(path)))
+    return repr(display(inner(path)))

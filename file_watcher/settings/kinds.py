@@ -268,6 +268,11 @@ LogLevel = Annotated[
     BeforeValidator(_read_level),
     Kind("choice", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
 ]
+DatabaseLog = Annotated[
+    Literal["warning", "info", "off"],
+    BeforeValidator(_read_choice),
+    Kind("choice", "warning, info or off"),
+]
 LogFormat = Annotated[
     Literal["auto", "console", "json"],
     BeforeValidator(_read_choice),
@@ -277,6 +282,11 @@ Declare = Annotated[
     Literal["active", "passive", "none"],
     BeforeValidator(_read_choice),
     Kind("choice", "active, passive or none"),
+]
+Hashing = Annotated[
+    Literal["full", "none"],
+    BeforeValidator(_read_choice),
+    Kind("choice", "full or none"),
 ]
 Observer = Annotated[
     Literal["auto", "native", "polling"],

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from file_watcher.errors import UsageError
 from file_watcher.settings.checks import check_broker, check_patterns, check_roots, check_state, check_times
+from file_watcher.settings.rules import keep_good
 from file_watcher.settings.schema import FileWatchSettings, RabbitMQSettings, Settings
 from file_watcher.settings.sources import (
     Layer,
@@ -17,6 +18,7 @@ from file_watcher.settings.sources import (
     from_environment,
     from_file,
     from_options,
+    problems_of_row,
     with_preset,
 )
 from file_watcher.settings.state import config_file as user_config_file
@@ -24,8 +26,24 @@ from file_watcher.settings.state import state_folder
 from file_watcher.settings.variables import BY_TOML, VARIABLES
 
 _ABOUT_ROOTS: Final = frozenset({"data_dir", "file_watch.directories", "file_watch.allowed_roots"})
-_ABOUT_TIMES: Final = frozenset({"file_watch.idle_timeout", "file_watch.debounce_time"})
+_ABOUT_TIMES: Final = frozenset({"file_watch.idle_timeout", "file_watch.debounce_time", "file_watch.preset"})
 _IN_THE_URL: Final = ("rabbitmq_host", "rabbitmq_port", "rabbitmq_user", "rabbitmq_pass", "rabbitmq_vhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What options, environment and file gave, read once; the database's rows may come between at any time."""
+
+    above: tuple[Layer, ...] = ()
+    """Options and environment, which hold over the rows."""
+    below: tuple[Layer, ...] = ()
+    """The file."""
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Where the user's folders are looked up."""
+
+    def with_rows(self, rows: Layer) -> list[Layer]:
+        """All layers, highest first, the preset's last."""
+        return with_preset([*self.above, rows, *self.below])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,22 @@ class Loaded:
     preset, default."""
     config_file: Path | None
     """The configuration file that was read."""
+    layers: Layers = field(default=Layers(), repr=False)
+    """All but the database's rows; see `settle`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What holds with the database's rows as they are now."""
+
+    settings: Settings
+    layers: tuple[Layer, ...] = field(repr=False)
+    """Highest first, the rows among them."""
+    origins: Mapping[str, str]
+    """See `Loaded`."""
+    problems: tuple[str, ...]
+    good: Mapping[str, str]
+    """The rows that hold, as they were written: what stays where one is spoilt later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +100,8 @@ def load(
     path = config_file or user_config_file(environ)
     file = from_file(path, named=config_file is not None)
     rows = from_database(database)
-    layers = with_preset([from_options(options), from_environment(environ), rows, file])
+    given = Layers((from_options(options), from_environment(environ)), (file,), dict(environ))
+    layers = given.with_rows(rows)
     unusable = set().union(*(layer.unusable for layer in layers))
     merged = _merge(layers, environ, unusable)
     warnings = [line for layer in layers for line in layer.warnings]
@@ -77,11 +112,57 @@ def load(
     if problems:
         raise UsageError(*problems)
     warnings += _ignored_parts(merged)
-    return Loaded(merged.settings, tuple(warnings), MappingProxyType(merged.origins), file.path)
+    return Loaded(merged.settings, tuple(warnings), MappingProxyType(merged.origins), file.path, given)
+
+
+def settle(layers: Layers, rows: Mapping[str, str], good: Mapping[str, str]) -> Settled:
+    """What holds with these rows of the settings table, of which `good` held until now.
+
+    A row that cannot be used is told of; what was good before stays, else the next layer's value holds. Looks at
+    the disk only where rows about folders or times are new. Never raises for a row's sake.
+    """
+    usable, problems = keep_good(rows, good, problems_of_row)
+    doubtful = (_ABOUT_ROOTS | _ABOUT_TIMES) & (usable.keys() | good.keys())
+    if any(usable.get(key) != good.get(key) for key in doubtful):
+        usable, wrong = _agreeing(layers, usable, good, doubtful)
+        problems += wrong
+    stack = layers.with_rows(from_database(usable))
+    settings, origins = _highest(stack)
+    return Settled(settings, tuple(stack), MappingProxyType(origins), tuple(problems), usable)
+
+
+def _agreeing(
+    layers: Layers,
+    usable: dict[str, str],
+    good: Mapping[str, str],
+    doubtful: frozenset[str],
+) -> tuple[dict[str, str], list[str]]:
+    """The rows without those that do not go together with the others or with the disk, and why not."""
+
+    def problems_with(rows: Mapping[str, str]) -> list[str]:
+        return _merge(layers.with_rows(from_database(rows)), layers.environ, set()).problems
+
+    others = {key: value for key, value in usable.items() if key not in doubtful}
+    # What is wrong without the rows, too, is not their fault: it was found at the start, or the disk is to blame.
+    known = set(problems_with(others))
+    wrong = [line for line in problems_with(usable) if line not in known]
+    if not wrong:
+        return usable, []
+    before = others | {key: good[key] for key in doubtful if key in good and key in usable}
+    stays = before if set(problems_with(before)) <= known else others
+    names = " and ".join(sorted(doubtful & usable.keys()))
+    effect = "what held before stays" if stays != others else "the next layer's values hold"
+    return stays, [f"{names} in the settings table: {line} ({effect})" for line in wrong]
 
 
 def _merge(layers: list[Layer], environ: Mapping[str, str], unusable: set[str]) -> _Merged:
     """The highest layer's value of each setting, checked together as far as what was given is usable."""
+    settings, origins = _highest(layers)
+    return _Merged(settings, origins, _check_together(settings, environ, unusable))
+
+
+def _highest(layers: list[Layer]) -> tuple[Settings, dict[str, str]]:
+    """The highest layer's value of each setting, and the name of that layer."""
     raw: dict[type, dict[str, Any]] = {Settings: {}, RabbitMQSettings: {}, FileWatchSettings: {}}
     origins = {}
     for variable in VARIABLES:
@@ -95,7 +176,7 @@ def _merge(layers: list[Layer], environ: Mapping[str, str], unusable: set[str]) 
         rabbitmq=RabbitMQSettings(**raw[RabbitMQSettings]),
         watch=FileWatchSettings(**raw[FileWatchSettings]),
     )
-    return _Merged(settings, origins, _check_together(settings, environ, unusable))
+    return settings, origins
 
 
 def _check_together(settings: Settings, environ: Mapping[str, str], unusable: set[str]) -> list[str]:

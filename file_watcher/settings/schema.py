@@ -56,6 +56,7 @@ class RabbitMQSettings(_Frozen):
     )
     vhost: kinds.ShortText = _says("Virtual host", default="/")
     exchange: kinds.ShortText = _says("Topic exchange that all events go to", default="file_events")
+    jobs_exchange: kinds.ShortText = _says("Topic exchange that jobs go to", default="file_jobs")
     ca_file: kinds.OptionalPath = _says("Certificates (PEM) that sign the broker's; means TLS", default=None)
     cert_file: kinds.OptionalPath = _says("Our certificate (PEM) for the broker; means TLS", default=None)
     key_file: kinds.OptionalPath = _says("Key (PEM) of our certificate", default=None)
@@ -124,6 +125,10 @@ class FileWatchSettings(_Frozen):
     poll_interval: kinds.Duration = _says("Time between two scans where the kernel can't tell", default=30.0)
     follow_symlinks: kinds.Switch = _says("Go into folders behind symbolic links", default=False)
     emit_chmod: kinds.Switch = _says("Tell a change of mode or owner alone as modified", default=False)
+    hashing: kinds.Hashing = _says(
+        "full: files are read and hashed; none: only size, times and inode tell a change, hashes are null",
+        default="full",
+    )
     max_watches: Annotated[kinds.OptionalAmount, Named(default="what the kernel allows")] = _says(
         "Kernel watches (one a folder) to use at most; other folders are polled", default=None
     )
@@ -150,6 +155,9 @@ class FileWatchSettings(_Frozen):
     )
     alternate_exchange: kinds.OptionalName = _says(
         "Exchange for events that no queue is bound for", default=None
+    )
+    log_to_database: kinds.DatabaseLog = _says(
+        "The least that is logged into the database, too", default="warning"
     )
 
 

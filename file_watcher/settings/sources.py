@@ -96,6 +96,13 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     return layer
 
 
+def problems_of_row(key: str, value: str) -> list[str]:
+    """Why this row of the settings table cannot be used, in lines that say what could; empty where it can."""
+    layer = Layer("database")
+    _add_keyed(layer, {key: value}, "the database")
+    return layer.problems
+
+
 def from_database(rows: Mapping[str, str]) -> Layer:
     """The database's `file_watch.*` rows; others belong to other applications. Never a problem."""
     layer = Layer("database")

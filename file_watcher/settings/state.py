@@ -20,6 +20,7 @@ import platformdirs
 
 from file_watcher.errors import UsageError
 from file_watcher.settings.schema import Settings
+from file_watcher.system import place_new
 
 _APPLICATION: Final = "file_watcher"
 _ID_FILE: Final = "instance_id"
@@ -86,16 +87,21 @@ def instance_id(settings: Settings, folder: Path) -> str:
 def _write_new_id(file: Path) -> None:
     """Write the name elsewhere, then link it into place: whole or not at all, and the first one wins."""
     name = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{_ID_FILE}-") as draft:
-        draft.write(name.encode("ascii") + b"\n")
-        draft.flush()
-        os.fsync(draft.fileno())
+    descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{_ID_FILE}-")
+    try:
+        with os.fdopen(descriptor, "wb") as content:
+            content.write(name.encode("ascii") + b"\n")
+            content.flush()
+            os.fsync(content.fileno())
         with contextlib.suppress(FileExistsError):  # another process was first: its name is ours
-            os.link(draft.name, file)
+            place_new(draft, str(file))
+    finally:
+        with contextlib.suppress(FileNotFoundError):  # it was moved into place
+            os.unlink(draft)
 
 
 def _user_folder(environ: Mapping[str, str], variable: str, default: Path) -> Path:
     """The folder that the given environment names, else what the platform says of this user."""
     named = environ.get(variable, "")
     # A relative path is to be ignored (XDG Base Directory Specification 0.8, "Basics").
-    return Path(named) / _APPLICATION if named.startswith("/") else default
+    return Path(named) / _APPLICATION if os.path.isabs(named) else default

@@ -125,6 +125,12 @@ def _shown_duration(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+def shown_value(variable: Variable, value: Any) -> str:
+    """A value of the setting as a person would write it."""
+    default = variable.model.model_fields[variable.field].default
+    return variable.info.default if value == default else _shown_value(value, variable.kind)
+
+
 VARIABLES: Final = tuple(_variables())
 BY_KEY: Final = {variable.info.key: variable for variable in VARIABLES}
 BY_TOML: Final = {variable.info.toml: variable for variable in VARIABLES}

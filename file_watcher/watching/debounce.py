@@ -22,9 +22,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket
-from file_watcher.watching.dirty import DebounceBounds, DirtyPaths
+from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket, Undecided
+from file_watcher.watching.dirty import DebounceBounds, DirtyPaths, TimingOf
 from file_watcher.watching.entry import NOBODY, Entry, stronger
+from file_watcher.watching.readings import LongReadings
 
 _SHARE: Final = 4
 """Of so many that are handed out together, one is from those that do not go first, while such are due."""
@@ -34,24 +35,22 @@ _BACKGROUND_IN_FLIGHT: Final = 16
 
 
 class Debouncer:
-    """Trailing-edge debounce per path. `window` is in seconds."""
+    """Trailing-edge debounce per path, with the timing of its library: another one holds for hints from then on."""
 
     def __init__(
         self,
-        window: float,
-        longest: float = 30.0,
+        timing_of: TimingOf,
         bounds: DebounceBounds | None = None,
         goes_first: Callable[[bytes, Library], bool] | None = None,
     ) -> None:
-        """`longest`: seconds after which a path is looked at although hints keep coming. `goes_first(path,
-        library)`: whether what is due there is handed out before others."""
+        """`goes_first(path, library)`: whether what is due there is handed out before others."""
         self._goes_first = goes_first
-        self._window = window
-        self._longest = longest
+        self._timing_of = timing_of
         self._bounds = bounds or DebounceBounds()
-        self._dirty = DirtyPaths(self._bounds, window)
+        self._dirty = DirtyPaths(self._bounds, timing_of)
         self._background: dict[bytes, Entry] = {}
         self._background_in_flight: set[bytes] = set()
+        self._readings = LongReadings()
         self._waiting: list[tuple[float, int, bytes]] = []
         self._first: list[tuple[float, int, bytes]] = []
         """Those of the waiting ones that go first."""
@@ -76,6 +75,11 @@ class Debouncer:
     def files(self) -> int:
         """How many of the dirty paths are no folders."""
         return self._dirty.files()
+
+    def resize(self, bounds: DebounceBounds) -> None:
+        """Keep so many from now on. What is too much leaves as it does otherwise: folded, or looked at."""
+        self._bounds = bounds
+        self._dirty.resize(bounds)
 
     def background_room(self) -> int:
         """How many more paths may rest in the background."""
@@ -121,6 +125,8 @@ class Debouncer:
         else:
             self.suppressed += 1
             self._dirty.date_back(entry, noticed)
+            if not entry.in_flight:
+                self._readings.end(entry)
             self._postpone(entry, hint, now, delay)
         self._merge(entry, hint, moved_from)
         entry.must_hash |= must_hash
@@ -163,6 +169,7 @@ class Debouncer:
         was_in_background = ticket.path in self._background_in_flight
         entry = self._dirty.pop(ticket.path)
         self._land(entry, ticket, now)
+        self._readings.end(entry)
         entry.note(stat, now)
         if not entry.is_folder:
             self._dirty.leave(entry.path)
@@ -189,11 +196,19 @@ class Debouncer:
         entry = self._dirty.get(ticket.path)
         assert entry is not None
         self._land(entry, ticket, now)
+        if stat is None or stat != entry.under_way or entry.hinted_again is not None:
+            self._readings.end(entry)
         entry.put_back(ticket)
         entry.note(stat, now)
         due = now + after if entry.hinted_again is None else max(entry.due, now)
         entry.hinted_again = None
         self._push(entry, due)
+
+    def begin_reading(self, ticket: Ticket, stat: FileStat) -> None:
+        """The ticket's file was seen with this stat, has settled, and reading it will take a while."""
+        entry = self._dirty.get(ticket.path)
+        if entry is not None and entry.in_flight:
+            self._readings.begin(entry, stat)
 
     # -- what is undecided ---------------------------------------------------------------------------
 
@@ -208,6 +223,10 @@ class Debouncer:
         `waited_at_most` seconds. What waits for its turn, or is being read, is never left out.
         """
         return self._dirty.oldest(now - waited_at_most)
+
+    def undecided_now(self, waited_at_most: float, now: float) -> Undecided:
+        """What is undecided, with what is known of files whose reading takes long; left out as above."""
+        return Undecided(self._dirty.oldest_unknown(now - waited_at_most), self._readings.known(self._dirty))
 
     def undecided(self, noticed_before: float, waited_at_most: float, now: float) -> bool:
         """Whether a hint from before that time is undecided; see `oldest_undecided`."""
@@ -250,7 +269,7 @@ class Debouncer:
         return path in self._background if entry is None else not entry.in_flight
 
     def _open(self, hint: Hint, library: Library, now: float, now_ns: int, delay: float) -> Entry:
-        due = now + (self._window if _opens_window(hint) else delay)
+        due = now + (self._timing_of(library).window if _opens_window(hint) else delay)
         entry = self._background.pop(hint.path, None)
         if entry is None:
             entry = Entry(hint.path, library, hint.source, now, now_ns, now, now, due)
@@ -286,9 +305,10 @@ class Debouncer:
         window_is_open = entry.source is Source.KERNEL
         entry.source = stronger(entry.source, hint.source)
         if _opens_window(hint):
-            due = now + self._window
+            timing = self._timing_of(entry.library)
+            due = now + timing.window
             if not entry.in_flight:
-                due = min(due, max(now, entry.waited_since + self._longest))
+                due = min(due, max(now, entry.waited_since + timing.longest))
         elif window_is_open:
             return
         else:

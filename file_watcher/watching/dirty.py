@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from file_watcher.model import Hint, HintKind, Library
 from file_watcher.watching.entry import Entry, stronger
 from file_watcher.watching.fold import choose_folders, folders_up_to
 from file_watcher.watching.oldest import OldestFirst
 from file_watcher.watching.path_bits import PathBits
+
+_MOST_WAITING: Final = 50_000
+_BUFFERS_WAITING: Final = 16
+"""Far beyond what scans make dirty by themselves, which is four times the buffer's size."""
+
+
+@dataclass(frozen=True, slots=True)
+class DebounceTiming:
+    """Of one library, in seconds. `window`: how long a path must have been quiet; `longest`: after so long it is
+    looked at although hints keep coming."""
+
+    window: float = 1.0
+    longest: float = 30.0
+
+
+TimingOf = Callable[[Library], DebounceTiming]
+"""Asked for every hint: it must answer at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +38,22 @@ class DebounceBounds:
     handed out together, since one thread scans them and the others would only wait in its queue.
     """
 
-    waiting: int = 50_000
+    waiting: int = _MOST_WAITING
     background: int = 50_000
     folders: int = 64
+
+    @classmethod
+    def beside(cls, buffer_size: int) -> DebounceBounds:
+        """Bounds that suit a queue of so many files between scheduler and workers."""
+        return cls(waiting=max(_MOST_WAITING, _BUFFERS_WAITING * buffer_size))
 
 
 class DirtyPaths:
     """Entries by path: waiting, or in flight."""
 
-    def __init__(self, bounds: DebounceBounds, window: float) -> None:
+    def __init__(self, bounds: DebounceBounds, timing_of: TimingOf) -> None:
         self._bounds = bounds
-        self._window = window
+        self._timing_of = timing_of
         self._entries: dict[bytes, Entry] = {}
         self._noticed = OldestFirst()
         self._folders: set[bytes] = set()
@@ -63,6 +86,11 @@ class DirtyPaths:
         """How many are no folders."""
         return len(self._entries) - len(self._folders)
 
+    def resize(self, bounds: DebounceBounds) -> None:
+        """Keep so many from now on; what is too much is folded with the next hint."""
+        self._bounds = bounds
+        self._fold_at = bounds.waiting
+
     def is_crowded(self) -> bool:
         """Whether so many wait that they are to be folded."""
         return len(self._entries) - self.in_flight > self._fold_at
@@ -91,7 +119,13 @@ class DirtyPaths:
 
     def oldest(self, since: float) -> float | None:
         """When the oldest was noticed, leaving out files that keep us waiting since before that time."""
-        return self._noticed.oldest(self._entries, since)
+        return self._noticed.oldest(self._entries, lambda entry: entry.keeps_waiting(since))
+
+    def oldest_unknown(self, since: float) -> float | None:
+        """The same, leaving out also those whose long reading is under way."""
+        return self._noticed.oldest(
+            self._entries, lambda entry: entry.is_known_now or entry.keeps_waiting(since)
+        )
 
     def is_folded(self, folder: bytes) -> bool:
         """Whether the dirty folder stands for paths below it."""
@@ -185,7 +219,7 @@ class DirtyPaths:
                 entry.changed_ns,
                 now,
                 now,
-                now + self._window,
+                now + self._timing_of(entry.library).window,
             )
             self.add(own)
         elif own is not entry:

@@ -31,6 +31,9 @@ class Entry:
     in_flight: bool = False
     is_being_read: bool = False
     """Whether what is in flight is to be read, and may not have been so far."""
+    under_way: FileStat | None = None
+    """What it was when its reading began, where that takes a while, also while it waits for its turn to be read;
+    None before and afterwards."""
     hinted_again: float | None = None
     """When the first of the hints was noticed that came while in flight."""
     look_later: float | None = None
@@ -88,6 +91,11 @@ class Entry:
     def keeps_waiting(self, since: float) -> bool:
         """Whether looks at the file since then have found that somebody still writes."""
         return self.last_stat is not None and not self.in_flight and self.waited_since < since
+
+    @property
+    def is_known_now(self) -> bool:
+        """Whether its reading is under way and nobody has hinted at it since: it is what it was when that began."""
+        return self.under_way is not None and self.hinted_again is None
 
     @property
     def wants_reading(self) -> bool:

@@ -19,7 +19,7 @@ from file_watcher.model import CatalogEntry, FileStat, Library, Source, Ticket, 
 from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
 from file_watcher.watching.comparing import Comparison
-from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind, is_unchanged
+from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind
 from file_watcher.watching.schedule import Scheduler
 from file_watcher.watching.sight import inode_with_other_names
 
@@ -106,16 +106,17 @@ class FolderScans:
         is_unexplained = False
         is_folded = self._scheduler.is_folded(ticket.path)
         source = Source.KERNEL if is_folded else Source.SCAN
+        is_same = self._comparison.sameness(ticket.library)
 
         def owes_reading(path: bytes) -> bool:
             return is_folded and self._scheduler.may_owe_reading(path)
 
         def unchanged(row: CatalogEntry, stat: FileStat) -> bool:
-            return is_unchanged(row, stat) and not owes_reading(row.path)
+            return is_same(row, stat) and not owes_reading(row.path)
 
         def hint(path: bytes, *, must_hash: bool) -> None:
             # More room than whole scans have, so that an import does not hold up fresh changes.
-            self._comparison.wait_for_room(2 * self._comparison.config.room, self._is_closing)
+            self._comparison.wait_for_room(2, self._is_closing)
             moved_from = frozenset(origin + path[len(ticket.path) :] for origin in ticket.moved_from)
             self._scheduler.look_at(
                 path,

@@ -42,9 +42,8 @@ _PATIENCE: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class KeeperConfig:
-    """Seconds between rescans and polls; the loss guard's share (0..1) and number of files, None: off;
-    how many folders may be watched in all, None: as many as the kernel grants; which hints are wanted besides
-    the usual ones.
+    """How a library is kept: seconds between rescans and polls; the loss guard's share (0..1) and number of
+    files, None: off; which hints are wanted besides the usual ones.
     """
 
     rescan_interval: float = 3600.0
@@ -53,24 +52,57 @@ class KeeperConfig:
     recursive: bool = True
     follow_symlinks: bool = False
     loss_guard: tuple[float, int] | None = (0.5, 100)
-    max_watches: int | None = None
     more_hints: frozenset[HintKind] = frozenset()
+    hashes: bool = True
+    """Whether files are read; hashes that are wanted again are had by the scan that comes with a new watch."""
+
+    def guard(self) -> LossGuard | None:
+        """How much may be missing at once."""
+        return None if self.loss_guard is None else LossGuard(*self.loss_guard)
+
+    def as_watched(self) -> LookoutConfig:
+        """What of it the watch depends on."""
+        return LookoutConfig(self.observer, self.recursive, self.more_hints)
+
+    def as_timed(self) -> PostConfig:
+        """What of it the post goes by."""
+        return PostConfig(self.rescan_interval, self.poll_interval, self.follow_symlinks, self.guard())
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A library that is kept, and how."""
+
+    library: Library
+    path_filter: PathFilter
+    config: KeeperConfig
+
+    def wants_same_watch(self, other: Kept) -> bool:
+        """Whether what stands for this one does for the other, but for intervals and the loss guard."""
+        same = self.library == other.library and self.path_filter is other.path_filter
+        mine, theirs = self.config, other.config
+        return same and (mine.as_watched(), mine.follow_symlinks, mine.hashes) == (
+            theirs.as_watched(),
+            theirs.follow_symlinks,
+            theirs.hashes,
+        )
 
 
 class LibraryKeeper:
-    """Keeps the given libraries from `start` to `close`."""
+    """Keeps libraries from `start` to `close`: those given, and what `put` and `drop` make of them."""
 
     def __init__(
         self,
-        config: KeeperConfig,
-        libraries: Sequence[tuple[Library, PathFilter]],
+        kept: Sequence[Kept],
         eyes: Eyes,
         observe: Callable[[Hint, Library], None],
         memory: Memory,
         on_failure: FailureReport,
+        max_watches: int | None = None,
     ) -> None:
-        self._guard = None if config.loss_guard is None else LossGuard(*config.loss_guard)
+        """`max_watches`: how many folders may be watched in all, None: as many as the kernel grants."""
         self._eyes = eyes
+        self._observe = observe
         self._memory = memory
         self._on_failure = on_failure
         self._scans: ScanStage | None = None
@@ -83,15 +115,12 @@ class LibraryKeeper:
         self._thread: threading.Thread | None = None
         self._pulse = Pulse("fw-keeper", _PATIENCE)
         self._scanned = threading.Condition()
-        post_config = PostConfig(
-            config.rescan_interval, config.poll_interval, config.follow_symlinks, self._guard
-        )
-        lookout_config = LookoutConfig(config.observer, config.recursive, config.more_hints)
-        self._budget = WatchBudget(config.max_watches)
-        self._posts = {
-            library.id: self._post(post_config, lookout_config, library, path_filter, observe)
-            for library, path_filter in libraries
-        }
+        self._budget = WatchBudget(max_watches)
+        self._kept = {each.library.id: each for each in kept}
+        self._posts: Mapping[int, Post] = {each.library.id: self._post(each) for each in kept}
+        """Never altered: whoever iterates over it goes on with the posts of then."""
+        self._dropped: list[Lookout] = []
+        """Whose threads may not have ended yet."""
 
     def start(self, scans: ScanStage) -> None:
         """Begin to watch and scan; roots that are missing are waited for."""
@@ -109,11 +138,31 @@ class LibraryKeeper:
     def join(self, deadline: Deadline) -> bool:
         """Wait for the thread and the watches."""
         ended = join_all([self._thread] if self._thread else [], deadline)
-        joined = [post.lookout.join(deadline) for post in self._posts.values()]
+        lookouts = [*(post.lookout for post in self._posts.values()), *self._dropped]
+        joined = [lookout.join(deadline) for lookout in lookouts]
         self._eyes.close()
         return ended and all(joined)
 
     # -- asked from other threads --------------------------------------------------------------------
+
+    def put(self, kept: Kept) -> None:
+        """Keep this library from now on, or keep it in this way. Returns before that is so."""
+        self._orders.put(lambda: self._put(kept))
+
+    def drop(self, library: Library, timeout: float, *, for_good: bool = True) -> bool:
+        """Keep the library no more: nothing of it is decided once this returns True; `for_good` tells so in a notice.
+
+        False where it could not be done within `timeout` seconds; it is done later then. Does nothing to a
+        library that is not kept.
+        """
+        done = threading.Event()
+
+        def obey() -> None:
+            self._drop(library, for_good=for_good)
+            done.set()
+
+        self._orders.put(obey)
+        return done.wait(timeout)
 
     def drain(self, timeout: float) -> list[Library]:
         """Wait until all that happened before the call was hinted at, at most `timeout` seconds.
@@ -153,7 +202,10 @@ class LibraryKeeper:
 
         Raises CatalogUnavailable.
         """
-        post, guard = self._posts[job.library.id], self._guard
+        post = self._posts.get(job.library.id)
+        if post is None:
+            return False
+        guard = self._kept[job.library.id].config.guard()
         if guard is None or post.approved:
             return True
         known = self._memory.count(job.library)
@@ -165,10 +217,10 @@ class LibraryKeeper:
 
     def note_scanned(self, job: ScanJob, report: ScanReport) -> None:
         """A scan is complete."""
-        post = self._posts[job.library.id]
 
         def note() -> None:
-            post.note_scanned(job, report)
+            if (post := self._posts.get(job.library.id)) is not None:
+                post.note_scanned(job, report)
             with self._scanned:
                 self._scanned.notify_all()
 
@@ -219,7 +271,8 @@ class LibraryKeeper:
             work: list[Callable[[], None]] = [partial(self._step, post) for post in self._posts.values()]
             problems = [problem for each in (*work, self._record_all) if (problem := _problem_of(each))]
             self._note_database(problems[0] if problems else None)
-            if all(post.active or post.suspension is not None for post in self._posts.values()):
+            posts = self._posts.values()
+            if all(post.active or post.suspension is not None for post in posts):
                 self._started_scans().gathered()
             self._pulse.at("carries out what it was told")
             self._obey(_TICK_SECONDS)
@@ -244,7 +297,7 @@ class LibraryKeeper:
             self._to_record.popleft()
 
     def _refuse(self, post: Post, job: ScanJob, suspension: Suspension) -> None:
-        if post.active and not job.is_abandoned():
+        if post.active and not job.is_abandoned() and self._posts.get(job.library.id) is post:
             post.suspend(suspension, time.monotonic())
 
     def _note_database(self, error: CatalogUnavailable | None) -> None:
@@ -252,26 +305,48 @@ class LibraryKeeper:
             log.warning("keeper_waits_for_database", reason=str(error))
         self._is_database_away = error is not None
 
-    def _post(
-        self,
-        post_config: PostConfig,
-        lookout_config: LookoutConfig,
-        library: Library,
-        path_filter: PathFilter,
-        observe: Callable[[Hint, Library], None],
-    ) -> Post:
+    def _put(self, kept: Kept) -> None:
+        before, post = self._kept.get(kept.library.id), self._posts.get(kept.library.id)
+        self._kept[kept.library.id] = kept
+        if before is not None and post is not None and before.wants_same_watch(kept):
+            post.retime(kept.config.as_timed())
+            return
+        # What is missing in one of those that come together may lie in another of them.
+        self._started_scans().gather()
+        new = self._post(kept)
+        if post is not None:
+            self._let_go(post, for_good=False)
+            new.scanned = post.scanned and post.library == kept.library
+        self._posts = {**self._posts, kept.library.id: new}
+
+    def _drop(self, library: Library, *, for_good: bool) -> None:
+        post = self._posts.get(library.id)
+        if post is None:
+            return
+        self._posts = {number: each for number, each in self._posts.items() if number != library.id}
+        del self._kept[library.id]
+        self._let_go(post, for_good=for_good)
+        with self._scanned:
+            self._scanned.notify_all()
+
+    def _let_go(self, post: Post, *, for_good: bool) -> None:
+        post.leave(for_good=for_good)
+        self._dropped = [each for each in self._dropped if not each.join(Deadline(0))]
+        self._dropped.append(post.lookout)
+
+    def _post(self, kept: Kept) -> Post:
         lookout = Lookout(
-            lookout_config,
-            library,
-            path_filter,
-            observe,
+            kept.config.as_watched(),
+            kept.library,
+            kept.path_filter,
+            self._observe,
             lambda: self._orders.put(_wake_up),
             self._budget,
         )
         return Post(
-            post_config,
-            library,
-            path_filter,
+            kept.config.as_timed(),
+            kept.library,
+            kept.path_filter,
             lookout,
             self._eyes,
             self._memory,

@@ -20,6 +20,9 @@ class RememberedRoot:
     first_scan_done: bool = False
     mounts: Mapping[bytes, MountIdentity] | None = None
     """The disks below the root, by mount point; None where they were never recorded."""
+    was_elsewhere: bool = False
+    """Another folder was the root when it was scanned last: nothing else is known then, and its files may still
+    be catalogued."""
 
     def is_another_than(self, identity: RootIdentity) -> bool:
         """Whether the root that is there now is not the one that was remembered.
@@ -38,7 +41,7 @@ class Memory(Protocol):
     def remember(
         self, library: Library, root: RootIdentity | None, *, suspended: str | None, first_scan_done: bool
     ) -> None:
-        """Keep the root's identity and the library's state."""
+        """Keep the root's identity and the library's state; a first scan that is done, with the root's path."""
 
     def remember_mounts(self, library: Library, mounts: Mapping[bytes, MountIdentity]) -> None:
         """Keep the disks that are known below the root."""
@@ -54,6 +57,9 @@ class Memory(Protocol):
 
     def announce(self, kind: str, library: Library, fields: Mapping[str, Any]) -> None:
         """Publish a notice about the library."""
+
+    def say_goodbye(self, library: Library) -> None:
+        """Publish once that the library is watched no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,12 @@ class Finding:
 
 
 def is_unchanged(entry: CatalogEntry, stat: FileStat) -> bool:
-    """Whether a row proves that the file is what was told: its stat is trusted and equal."""
+    """Whether a row proves that the file is what was told: its stat is trusted and equal, its hashes are known."""
+    return entry.trusted and entry.hashed and entry.stat == stat
+
+
+def is_as_told(entry: CatalogEntry, stat: FileStat) -> bool:
+    """The same where nobody wants hashes."""
     return entry.trusted and entry.stat == stat
 
 

@@ -1,7 +1,8 @@
 """What lies under a path: the mount table of the kernel and what each filesystem can be trusted with.
 
-No thread; `MountReader` may be asked from several. The table is read from /proc/self/mountinfo (see proc_pid_mountinfo(5)); where there
-is none, as on other systems, every answer is "unknown" and the callers fall back to what always holds.
+No thread; `MountReader` may be asked from several. The table is read from /proc/self/mountinfo (see
+proc_pid_mountinfo(5)); where there is none, as on other systems, every answer is "unknown" and the callers fall back
+to what always holds.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 import select
+import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -134,7 +136,7 @@ class MountReader:
         self._lock = threading.Lock()
         self._descriptor = -1
         self._closed = False
-        self._poll = select.poll()
+        self._changed: Callable[[], bool] = lambda: False
         self._table = MountTable(())
 
     def __call__(self) -> MountTable:
@@ -142,7 +144,7 @@ class MountReader:
         with self._lock:
             if self._closed or (self._descriptor < 0 and not self._open()):
                 return MountTable.read(self._source)
-            if self._poll.poll(0):
+            if self._changed():
                 self._read()
             return self._table
 
@@ -155,11 +157,15 @@ class MountReader:
                 self._descriptor = -1
 
     def _open(self) -> bool:
+        if sys.platform != "linux":  # no such table, and on Windows no poll(2)
+            return False
         try:
             self._descriptor = os.open(self._source, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # no such file on this system: MountTable.read says the same
+        except OSError:  # no such file: MountTable.read says the same
             return False
-        self._poll.register(self._descriptor, select.POLLPRI | select.POLLERR)
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLPRI | select.POLLERR)
+        self._changed = lambda: bool(poll.poll(0))
         self._read()
         return True
 
@@ -192,9 +198,9 @@ def timestamp_granularity_ns(fs_type: str) -> int:
     """How far apart two writes must lie, in nanoseconds, to be sure to leave different timestamps.
 
     Local filesystems stamp with the kernel's coarse clock (one tick, 10 ms at 100 Hz; doubled here),
-    unless they store less. A server stamps with what we do not know: the coarsest is assumed.
+    unless they store less. Where a server stamps, or the filesystem is not known, the coarsest is assumed.
     """
-    if needs_polling(fs_type):
+    if needs_polling(fs_type) or fs_type == UNKNOWN_FS:
         return _REMOTE_NS
     return _COARSE_NS.get(fs_type, _KERNEL_TICK_NS)
 
@@ -203,6 +209,8 @@ def folds_case(fs_type: str) -> bool | None:
     """Whether a lookup there may find a file under another spelling of its name; None: each folder decides."""
     if fs_type in _FOLDING_BY_FOLDER:
         return None
+    if fs_type == UNKNOWN_FS:  # on macOS and Windows most disks do
+        return sys.platform != "linux"
     return fs_type in _FOLDING
 
 

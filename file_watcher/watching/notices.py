@@ -65,6 +65,11 @@ class LibraryNotices:
         if is_news:
             self._announce("library.scanned", **fields)
 
+    def goodbye(self) -> None:
+        """The library is watched no more."""
+        log.info("library_unwatched", library=self._library.name, root=display(self._library.root))
+        self._record(lambda: self._memory.say_goodbye(self._library))
+
     def mounts(self, known: Mapping[bytes, MountIdentity]) -> None:
         """These disks are known below the root from now on."""
         self._record(lambda: self._memory.remember_mounts(self._library, known))

@@ -1,8 +1,8 @@
 """Watching one library: what the kernel tells about its tree, as hints.
 
-`LibraryWatch` owns the observer's threads (see `inotify`; on systems other than Linux those of
-watchdog's own observer) and, at its end, one that stops them. Hints are delivered on the dispatcher's
-thread, in the order in which the kernel told them.
+`LibraryWatch` owns the observer's threads (see `inotify`, on other systems `native_observer`) and, at its
+end, one that stops them. Hints are delivered on the dispatcher's thread, in the order in which the kernel
+told them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Final, Protocol
 
 import structlog
 from watchdog.events import FileSystemEvent, FileSystemEventHandler, FileSystemMovedEvent
-from watchdog.observers.api import BaseObserver
 
 from file_watcher.errors import RetryableError
 from file_watcher.lifecycle import Deadline, spawn
 from file_watcher.model import Hint, HintKind, Library, display
+from file_watcher.paths import inner
 from file_watcher.watching.limits import WatchBudget, explain_watch_error
 from file_watcher.watching.trouble import ReportTrouble, Trouble, TroubleKind
 
@@ -154,7 +154,9 @@ class LibraryWatch:
     def _make_engine(self) -> _Engine:
         handler = _HintHandler(self._hint, self._trouble)
         if not native_supported():
-            return _PortableEngine(self._library.root, handler, recursive=self._recursive)
+            from file_watcher.watching.native_observer import NativeEngine
+
+            return NativeEngine(self._library.root, handler, recursive=self._recursive)
         from file_watcher.watching.inotify import InotifyEngine
 
         return InotifyEngine(
@@ -225,47 +227,10 @@ def hints_of(event: FileSystemEvent) -> Iterator[Hint]:
     """
     if event.is_synthetic or (event.is_directory and event.event_type == "modified"):
         return
-    path = os.fsencode(event.src_path)
+    path = inner(event.src_path)
     if isinstance(event, FileSystemMovedEvent):
-        target = os.fsencode(event.dest_path)
+        target = inner(event.dest_path)
         yield Hint(path, HintKind.MOVED, event.is_directory)
         yield Hint(target, HintKind.MOVED, event.is_directory, moved_from=path)
     elif (kind := _KINDS.get(event.event_type)) is not None:
         yield Hint(path, kind, event.is_directory)
-
-
-class _PortableEngine:
-    """watchdog's own observer, where there is no inotify: hints, and no promise that they are all."""
-
-    def __init__(self, root: bytes, handler: FileSystemEventHandler, *, recursive: bool) -> None:
-        self._root = root
-        self._handler = handler
-        self._recursive = recursive
-        self._observer: BaseObserver | None = None
-
-    def start(self) -> None:
-        from watchdog.observers import Observer
-
-        self._observer = Observer()
-        self._observer.schedule(self._handler, os.fsdecode(self._root), recursive=self._recursive)
-        self._observer.start()
-
-    def stop(self) -> None:
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
-
-    def drain(self, timeout: float) -> bool:  # noqa: ARG002
-        return False
-
-    def dead_thread(self) -> str | None:
-        return None if self._observer is not None and self._observer.is_alive() else "observer"
-
-    def watch_count(self) -> int:
-        return 1
-
-    def unwatched(self) -> list[tuple[bytes, int]]:
-        return []
-
-    def watch_more(self) -> None:
-        """Nothing was refused that could be known."""

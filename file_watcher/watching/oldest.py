@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from file_watcher.watching.entry import Entry
 
@@ -25,8 +25,10 @@ class OldestFirst:
             self._heap = [(each.noticed, each.path) for each in dirty.values()]
             heapq.heapify(self._heap)
 
-    def oldest(self, dirty: Mapping[bytes, Entry], since: float) -> float | None:
-        """When the oldest was noticed, leaving out those that keep us waiting since before that time."""
+    def oldest(
+        self, dirty: Mapping[bytes, Entry], is_left_out: Callable[[Entry], bool] = lambda _: False
+    ) -> float | None:
+        """When the oldest was noticed that is not left out. Few may be left out: each is asked for each time."""
         passed_over: list[tuple[float, bytes]] = []
         found: float | None = None
         while self._heap and found is None:
@@ -34,7 +36,7 @@ class OldestFirst:
             entry = dirty.get(path)
             if entry is None or entry.noticed != noticed:
                 heapq.heappop(self._heap)
-            elif entry.keeps_waiting(since):
+            elif is_left_out(entry):
                 passed_over.append(heapq.heappop(self._heap))
             else:
                 found = noticed

@@ -14,7 +14,6 @@ The states, and what leads from one to another:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +22,7 @@ import structlog
 
 from file_watcher.errors import RetryableError
 from file_watcher.model import Library, Source, display
+from file_watcher.paths import real_path
 from file_watcher.watching.disks import Disks
 from file_watcher.watching.doubt import Doubt, Suspension, root_doubt
 from file_watcher.watching.filters import PathFilter
@@ -93,6 +93,21 @@ class Post:
         self._pause = _FIRST_PAUSE
         self._paused_at = float("-inf")
         self._retry_at = 0.0
+        self._looks_outside = False
+        """Whether files may be catalogued where the root was before, until a scan has seen to them."""
+
+    def retime(self, config: PostConfig) -> None:
+        """Other intervals and another loss guard hold from now on; how links are followed does not change."""
+        self._config = config
+
+    def leave(self, *, for_good: bool) -> None:
+        """Keep the library no more; `for_good` tells that nobody does. What is seen of it from now on is UNKNOWN."""
+        self.lookout.leave()
+        self._eyes.forget(self.library)
+        self._scans().abandon(self.library, with_trials=True)
+        self.active, self.suspension = False, None
+        if for_good:
+            self._notices.goodbye()
 
     def step(self, now: float) -> None:
         """Verify, renew, rescan, or try to begin. Raises CatalogUnavailable: the same step may be taken again."""
@@ -111,7 +126,7 @@ class Post:
         self._retry_at = now + (self._longer_pause(now) if suspension.doubt is Doubt.BLIND else _FIRST_PAUSE)
         before, self.suspension = self.suspension, suspension
         if suspension.doubt is Doubt.LOSS:
-            self._trial = self._scans().request_trial(self.library)
+            self._trial = self._request_trial()
         if suspension != before:
             is_news = before is None or before.doubt is not suspension.doubt
             self._notices.suspended(suspension, is_news=is_news, scanned=self.scanned)
@@ -130,6 +145,7 @@ class Post:
         if job.is_abandoned() or not self.active:
             return
         first, self.scanned = not self.scanned, True
+        self._looks_outside = self._looks_outside and not job.looks_outside
         if job is self._catching_up:
             # Only a scan that began after it: an approval is not used up by one that was under way.
             self.approved = False
@@ -254,12 +270,13 @@ class Post:
 
     def _request(self, source: Source, now: float) -> ScanJob:
         self._scan_asked = now
-        return self._scans().request(self.library, source)
+        return self._scans().request(self.library, source, looks_outside=self._looks_outside)
 
     # -- beginning -----------------------------------------------------------------------------------
 
     def _try_to_begin(self, now: float) -> None:
         remembered = self._memory.recall(self.library)
+        self._looks_outside = remembered.was_elsewhere
         try:
             identity = self._open(remembered)
         except RetryableError as exc:
@@ -283,7 +300,7 @@ class Post:
 
     def _open(self, remembered: RememberedRoot) -> RootIdentity:
         root = self.library.root
-        if (real := os.path.realpath(root)) != root:
+        if (real := real_path(root)) != root:
             raise RetryableError(
                 f"{display(root)} leads to {display(real)} by now; restart the service to watch that folder"
             )
@@ -314,8 +331,11 @@ class Post:
         if report is not None and not guard.refuses(report.missing, self._memory.count(self.library)):
             return True
         self._retry_at = now + self._config.poll_interval
-        self._trial = self._scans().request_trial(self.library)
+        self._trial = self._request_trial()
         return False
+
+    def _request_trial(self) -> ScanJob:
+        return self._scans().request_trial(self.library, looks_outside=self._looks_outside)
 
     def _longer_pause(self, now: float) -> float:
         is_calm = now - self._paused_at > _CALM

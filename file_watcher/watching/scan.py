@@ -22,6 +22,8 @@ from typing import Final
 import structlog
 
 from file_watcher.model import CatalogEntry, FileStat, display
+from file_watcher.paths import real_path
+from file_watcher.system import is_plain_folder, stat_entry, to_list
 from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind, Merge, Rows, is_unchanged
 from file_watcher.watching.sight import folders_between, is_link, runs_through_link
 
@@ -30,6 +32,9 @@ log = structlog.get_logger(__name__)
 _STOP_EVERY: Final = 256
 """Entries of one folder between two looks at `should_stop`."""
 _VANISHED: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+_MOST_NESTED: Final = 10_000
+"""Folders behind a link that lies behind another one, in one scan. A dozen folders that all link to one another
+have a billion names; what lies behind one link has only as many as there are links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +100,14 @@ def scan(
 
 
 class _Links:
-    """Follows symbolic links: only to what lies inside the root, and never back into an open folder."""
+    """Follows symbolic links: only to what lies inside the root, never back into an open folder, and of links behind
+    links only so many."""
 
     def __init__(self, root: bytes) -> None:
-        self._root = os.path.realpath(root)
-        self._open: list[tuple[int, int]] = []
+        self._root = real_path(root)
+        self._open: list[tuple[int, int, int]] = []
+        """Device and inode of each folder that the walk is in, and through how many links its path runs."""
+        self._nested = 0
 
     def leads_to_folder(self, link: bytes) -> bool | None:
         """Whether the link's target is a folder; None where it leads out of the root or to nothing of use."""
@@ -113,16 +121,28 @@ class _Links:
 
     def lies_inside(self, path: bytes) -> bool:
         """Whether the path leads to the root or to what lies below it."""
-        target = os.path.realpath(path)
+        target = real_path(path)
         return target == self._root or target.startswith(self._root.rstrip(b"/") + b"/")
 
     def enter(self, folder: bytes) -> bool:
         """Go into a folder; False where the walk is in it already. Raises OSError."""
         result = os.stat(folder)
-        if (result.st_dev, result.st_ino) in self._open:
+        identity = (result.st_dev, result.st_ino)
+        if any(each[:2] == identity for each in self._open):
             return False
-        self._open.append((result.st_dev, result.st_ino))
+        self._open.append((*identity, self._links_to(folder)))
         return True
+
+    def refuses(self, folder: bytes) -> bool:
+        """Whether it lies behind more than one link, and as many such folders were tried as may be."""
+        if self._links_to(folder) < 2:
+            return False
+        self._nested += 1
+        return self._nested > _MOST_NESTED
+
+    def _links_to(self, folder: bytes) -> int:
+        """Through how many links the path of a folder runs that lies in the open one."""
+        return (self._open[-1][2] + is_link(folder)) if self._open else 0
 
     def descend_to(self, folder: bytes) -> bool:
         """Go into the folders above this one, down from the root; False where a walk never gets there.
@@ -171,6 +191,7 @@ class _Scan:
         self._folders = 0
         self._unlisted: dict[bytes, int] = {}
         self._stopped = False
+        self._has_refused = False
 
     def run(self, folder: bytes) -> ScanReport:
         started = time.monotonic()
@@ -232,7 +253,7 @@ class _Scan:
         if not self._wants_file(path):
             return
         try:
-            stat = entry.stat(follow_symlinks=self._links is not None)
+            stat = stat_entry(entry, follow_symlinks=self._links is not None)
         except OSError as exc:
             if exc.errno == errno.ENAMETOOLONG:
                 self._too_long(path)
@@ -251,6 +272,9 @@ class _Scan:
         if self._is_away(folder):
             self._merge.shield(folder)
             return None
+        if self._links is not None and self._links.refuses(folder):
+            self._refuse(folder)
+            return None
         try:
             listing = self._list(folder)
             if self._links is not None and not self._links.enter(folder):
@@ -260,6 +284,19 @@ class _Scan:
             return None
         self._folders += 1
         return listing
+
+    def _refuse(self, folder: bytes) -> None:
+        """What lies there has names enough: under this one it is neither new nor missing."""
+        self._merge.shield(folder)
+        if not self._has_refused:
+            self._has_refused = True
+            log.warning(
+                "links_not_followed",
+                folder=display(folder[:512]),
+                most=_MOST_NESTED,
+                effect="what lies behind this link and those that come after it is told under its other names only",
+                advice="remove links to folders that hold links to folders, or set follow_symlinks to false",
+            )
 
     def _pass_over(self, folder: bytes, error: OSError) -> None:
         """Nothing is found below a folder that cannot be listed; nor is anything missing, where it is there."""
@@ -271,7 +308,7 @@ class _Scan:
 
     def _list(self, folder: bytes) -> _Listing:
         listed: list[tuple[bytes, os.DirEntry[bytes], bool]] = []
-        with os.scandir(folder) as entries:
+        with os.scandir(to_list(folder)) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False):
                     listed.append((entry.name, entry, False))
@@ -288,7 +325,7 @@ class _Scan:
 
     def _is_folder(self, entry: os.DirEntry[bytes]) -> bool | None:
         """For what is no plain file: a folder, a link that leads to a file (False), or nothing of use (None)."""
-        if entry.is_dir(follow_symlinks=False):
+        if is_plain_folder(entry):
             return True
         if self._links is not None and entry.is_symlink():
             return self._links.leads_to_folder(entry.path)

@@ -13,12 +13,14 @@ from file_watcher.watching.scan import ScanReport
 class ScanJob:
     """`report` stands once `finished` is set; None where the scan could not be completed.
 
-    A trial only counts: it hints at nothing.
+    A trial only counts: it hints at nothing. One that `looks_outside` also finds the rows of files that the
+    catalog has elsewhere than below the root, where that was another folder before: they are missing.
     """
 
     library: Library
     source: Source
     is_trial: bool = False
+    looks_outside: bool = False
     is_hinted_ahead: bool = False
     """What appeared was hinted at before its turn, since it may be what another library misses."""
     finished: threading.Event = field(default_factory=threading.Event)
@@ -36,4 +38,4 @@ class ScanJob:
     def serves(self, wanted: ScanJob) -> bool:
         """Whether this one, if it has not begun, does all that the other would."""
         same = self.library == wanted.library and self.is_trial == wanted.is_trial
-        return same and not self.is_abandoned()
+        return same and self.looks_outside >= wanted.looks_outside and not self.is_abandoned()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -21,7 +22,14 @@ from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Library, Source, Ticket
 from file_watcher.pulse import ProgressSource, Pulse
 from file_watcher.telemetry import Telemetry
-from file_watcher.watching.comparing import LOOK_SECONDS, Catalog, Comparison, Mounted, ScanConfig
+from file_watcher.watching.comparing import (
+    LOOK_SECONDS,
+    Catalog,
+    Comparison,
+    Mounted,
+    ScanConfig,
+    room_beside,
+)
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.folders import CATALOG_PAUSE, FolderScans
 from file_watcher.watching.merge import Finding, FindingKind
@@ -49,7 +57,8 @@ class ScanStage:
 
     def __init__(
         self,
-        config: ScanConfig,
+        config_of: Callable[[Library], ScanConfig],
+        room: int,
         catalog: Catalog,
         mounted: Mounted,
         filter_of: Callable[[Library], PathFilter],
@@ -60,10 +69,12 @@ class ScanStage:
         telemetry: Telemetry,
         on_failure: FailureReport,
     ) -> None:
-        """`is_decided(noticed_before, timeout)` waits until every hint from before that monotonic time is
+        """Scans wait while `room` files are dirty (`comparing.room_beside`).
+
+        `is_decided(noticed_before, timeout)` waits until every hint from before that monotonic time is
         decided; `may_delete(job, missing)` is asked before so many missing files are hinted at, and a scan
         that it refuses is not completed; `on_scanned(job, report)` learns of the completed ones."""
-        self._comparison = Comparison(config, catalog, mounted, filter_of, scheduler)
+        self._comparison = Comparison(config_of, room, catalog, mounted, filter_of, scheduler)
         self._folders = FolderScans(
             self._comparison,
             scheduler,
@@ -105,9 +116,13 @@ class ScanStage:
         threads = [self._thread] if self._thread else []
         return all([join_all(threads, deadline), self._folders.join(deadline)])
 
-    def request(self, library: Library, source: Source) -> ScanJob:
+    def resize(self, buffer_size: int) -> None:
+        """So many files may wait for a worker from now on: scans wait while twice as many are dirty."""
+        self._comparison.room = room_beside(buffer_size)
+
+    def request(self, library: Library, source: Source, *, looks_outside: bool = False) -> ScanJob:
         """Ask for a scan of a whole library. One that has not begun yet serves all who ask for it."""
-        return self._request(ScanJob(library, source))
+        return self._request(ScanJob(library, source, looks_outside=looks_outside))
 
     def _scan_in_doubt(self, library: Library) -> None:
         self.request(library, Source.SCAN)
@@ -120,16 +135,17 @@ class ScanStage:
         """Every library that can be scanned has asked for it."""
         self._gathered.set()
 
-    def request_trial(self, library: Library) -> ScanJob:
+    def request_trial(self, library: Library, *, looks_outside: bool = False) -> ScanJob:
         """Ask how much of a library is missing, without any effect."""
-        return self._request(ScanJob(library, Source.SCAN, is_trial=True))
+        return self._request(ScanJob(library, Source.SCAN, is_trial=True, looks_outside=looks_outside))
 
-    def abandon(self, library: Library) -> None:
+    def abandon(self, library: Library, *, with_trials: bool = False) -> None:
         """Give up the library's scans, but for trials."""
         with self._lock:
-            jobs = [job for job in self._unfinished if job.library == library and not job.is_trial]
+            jobs = [job for job in self._unfinished if job.library.id == library.id]
         for job in jobs:
-            job.abandon()
+            if with_trials or not job.is_trial:
+                job.abandon()
 
     def request_folder(self, ticket: Ticket) -> None:
         """Have a folder that was hinted at compared with the rows below it; the ticket is done then."""
@@ -265,10 +281,16 @@ class ScanStage:
             if finding.only_ctime or (finding.only_racy and job.source is Source.RESCAN):
                 self._scheduler.look_at(finding.path, job.library, job.source, background=True)
                 return
-            self._comparison.wait_for_room(self._comparison.config.room, should_stop)
+            self._comparison.wait_for_room(1, should_stop)
             self._scheduler.look_at(finding.path, job.library, job.source)
 
-        return self._comparison.compare(job.library.root, job.library, found, kinds, should_stop)
+        report = self._comparison.compare(job.library.root, job.library, found, kinds, should_stop)
+        if not job.looks_outside or not report.complete:
+            return report
+        strays = self._comparison.strays(
+            job.library, found if FindingKind.MISSING in kinds else None, should_stop
+        )
+        return replace(report, missing=report.missing + strays)
 
     # -- sweeps --------------------------------------------------------------------------------------
 

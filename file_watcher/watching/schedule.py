@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 import structlog
 
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
-from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket
+from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket, Undecided
 from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
 from file_watcher.watching.debounce import Debouncer
-from file_watcher.watching.dirty import DebounceBounds
+from file_watcher.watching.dirty import DebounceBounds, TimingOf
 
 log = structlog.get_logger(__name__)
 
@@ -55,17 +55,16 @@ class Scheduler:
 
     def __init__(
         self,
-        window: float,
+        timing_of: TimingOf,
         wants: Wants,
         deliver: Callable[[Ticket, float], bool],
         deliver_folder: Callable[[Ticket], None],
         telemetry: Telemetry,
         on_failure: FailureReport,
-        longest: float = 30.0,
         bounds: DebounceBounds | None = None,
         goes_first: Callable[[bytes, Library], bool] | None = None,
     ) -> None:
-        self._debouncer = Debouncer(window, longest, bounds, goes_first)
+        self._debouncer = Debouncer(timing_of, bounds, goes_first)
         self._wants = wants
         self._deliver = deliver
         self._deliver_folder = deliver_folder
@@ -101,6 +100,11 @@ class Scheduler:
     def join(self, deadline: Deadline) -> bool:
         """Wait for the thread."""
         return join_all([self._thread] if self._thread else [], deadline)
+
+    def resize(self, buffer_size: int) -> None:
+        """Suit a queue of so many files from now on: how many paths may be dirty before folders stand for them."""
+        with self._lock:
+            self._debouncer.resize(DebounceBounds.beside(buffer_size))
 
     def observe(self, hint: Hint, library: Library) -> None:
         """Take a kernel's hint. Called on the observer's threads: takes note and returns."""
@@ -163,6 +167,11 @@ class Scheduler:
             self._debouncer.again(ticket, time.monotonic(), stat, after)
         self._wake.set()
 
+    def begin_reading(self, ticket: Ticket, stat: FileStat) -> None:
+        """The ticket's file has settled, and reading it will take a while."""
+        with self._lock:
+            self._debouncer.begin_reading(ticket, stat)
+
     def wait_for_room(self, limit: int, timeout: float) -> bool:
         """Wait until fewer than `limit` files are dirty, so that a scan cannot flood the memory.
 
@@ -224,10 +233,10 @@ class Scheduler:
         with self._lock:
             return self._is_undecided(noticed_before, patience)
 
-    def oldest_undecided(self, patience: float) -> float | None:
-        """Monotonic time of the oldest hint that is undecided; `patience` as in `wait_until_decided`."""
+    def undecided(self, patience: float) -> Undecided:
+        """What is undecided; `patience` as in `wait_until_decided`."""
         with self._lock:
-            return self._debouncer.oldest_undecided(patience, time.monotonic())
+            return self._debouncer.undecided_now(patience, time.monotonic())
 
     def depth(self) -> int:
         """How many paths are dirty."""

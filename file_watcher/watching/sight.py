@@ -20,6 +20,7 @@ import structlog
 
 from file_watcher.errors import RetryableError
 from file_watcher.model import GONE, UNKNOWN, FileStat, Library, Sight, display, is_regular
+from file_watcher.paths import real_path
 from file_watcher.system import FOLDER, filesystem_id, inode_flags
 from file_watcher.watching.mounts import MountReader, MountTable, folds_case
 from file_watcher.watching.nested import MountIdentity, MountsBelow, NestedMounts
@@ -201,6 +202,12 @@ class Eyes:
         """Forget the library: until it is opened again, every look is UNKNOWN."""
         self._views.pop(library.id, None)
 
+    def forget(self, library: Library) -> None:
+        """Shut the library, and know nothing of its disks any more."""
+        self.shut(library)
+        self._nested.pop(library.id, None)
+        self._doubted.discard(library.id)
+
     def root_state(self, library: Library) -> RootState:
         """Whether the library's root is still the one that was opened; MISSING where it is not open."""
         view = self._views.get(library.id)
@@ -216,15 +223,15 @@ class Eyes:
         self._doubted.discard(library.id)
         return True
 
-    def look(self, path: bytes, library: Library) -> Sight:
-        """What is at `path`: a regular file that the filter wants, under exactly these bytes.
+    def look(self, path: bytes, library_id: int) -> Sight:
+        """What is at `path`: a regular file that the library's filter wants, under exactly these bytes.
 
         A file that the filter does not want is GONE whatever the disk says. Anything else is GONE only
         while the root is the one that was opened, before and after a second look, and, where disks are
         mounted below it, while the right one is; otherwise UNKNOWN. In the bare folder of a disk that is
         away all is UNKNOWN. Blocks as long as the disk does.
         """
-        if (view := self._views.get(library.id)) is None:
+        if (view := self._views.get(library_id)) is None:
             return UNKNOWN
         if not view.wants_file(path):
             return GONE
@@ -257,7 +264,7 @@ class Eyes:
         if not isinstance(sight, FileStat):
             return sight
         if view.follow_symlinks:
-            is_ours = view.library.holds(os.path.realpath(path))
+            is_ours = view.library.holds(real_path(path))
         else:
             is_ours = not self._links.lead_to(root, path)
         return sight if is_ours else GONE
@@ -290,7 +297,7 @@ class Eyes:
         view = self._views.get(library.id)
         if view is None or not view.follow_symlinks or not (below.away or below.in_doubt):
             return (path,)
-        return (path, os.path.realpath(path))
+        return (path, real_path(path))
 
     def _verify(self, view: _View) -> RootState:
         state = verify_root(view.library.root, view.identity)

@@ -8,6 +8,8 @@ from statistics import median
 from typing import Final
 
 from file_watcher.model import Hint, HintKind, Library
+from file_watcher.part_configs import by_library, debounce_timing, goes_first
+from file_watcher.settings import FileWatchSettings
 from file_watcher.watching.debounce import Debouncer
 from file_watcher.watching.filters import PathFilter
 from tests.benchmarks.bench import Bench, timed
@@ -41,7 +43,11 @@ def _paths() -> list[bytes]:
 
 def _milliseconds(hints: Sequence[Hint]) -> float:
     """A filter and a debouncer that have seen none of the paths."""
-    chosen, debouncer = PathFilter(_ROOT, _PATTERNS, _IGNORED), Debouncer(_WINDOW_SECONDS)
+    rules = FileWatchSettings(debounce_time=_WINDOW_SECONDS)
+    chosen = PathFilter(_ROOT, _PATTERNS, _IGNORED)
+    debouncer = Debouncer(
+        by_library(lambda _: rules, debounce_timing), goes_first=goes_first(lambda _: rules)
+    )
     library = Library(1, "music", "production", _ROOT)
     gc.collect()
     seconds, decided = timed(lambda: _through(chosen, debouncer, library, hints))

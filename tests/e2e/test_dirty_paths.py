@@ -57,7 +57,7 @@ def test_an_outage_with_more_changes_than_may_be_kept_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
     count: int,
 ) -> None:
-    monkeypatch.setattr("file_watcher.assembly._MOST_WAITING", MOST_WAITING)
+    monkeypatch.setattr("file_watcher.watching.dirty._MOST_WAITING", MOST_WAITING)
     # What a move carries along is read once more in the background, which would make up for what is wrong.
     monkeypatch.setattr("file_watcher.processing.deciding._SURE_AFTER", 600.0)
     library = tmp_path / "library"

@@ -23,6 +23,7 @@ from file_watcher.model import FileStat
 from file_watcher.processing.tags.errors import TagsUnavailable
 from file_watcher.processing.tags.pool import TagReader
 from tests.support.consumer import Consumer, Message
+from tests.support.crafted_media import greedy_flac
 from tests.support.mutants import Mutant, mutants
 from tests.support.rabbitmq import RabbitNode
 from tests.support.service import ServiceProcess, disk, running
@@ -30,6 +31,8 @@ from tests.support.service import ServiceProcess, disk, running
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 COUNT = int(os.environ.get("FUZZ_COUNT", "5000"))
 BATCH = 500
+KILL_EVERY = 100
+"""Among so many mutants, one file that ends the two children which read it: no mutation alone does so often."""
 MEGABYTE = 1 << 20
 CHILD_LIMIT = 512 * MEGABYTE
 """`tag_memory_limit`, which bounds their address space."""
@@ -132,6 +135,10 @@ def test_every_mutant_is_told_once_and_truly(
             for number, mutant in enumerate(mutants(originals, SEED, count), start=1):
                 stories[mutant.name] = mutant.story
                 write(library, mutant)
+                if number % KILL_EVERY == 0:
+                    killer = Mutant(f"{number:06d} killer.flac", greedy_flac(), "a picture that claims 4 GB")
+                    stories[killer.name] = killer.story
+                    write(library, killer)
                 if number % BATCH == 0:
                     service.sync(300)
             service.sync(300)
@@ -139,7 +146,7 @@ def test_every_mutant_is_told_once_and_truly(
         consumer.drain()
         assert [service.ask(page)[0] for page in ("/healthz", "/readyz")] == [200, 200]
     events = consumer.events()
-    assert Counter(event.kind for event in events) == {"created": count}
+    assert Counter(event.kind for event in events) == {"created": count + count // KILL_EVERY}
     assert consumer.mirror.files == disk(library)
     assert consumer.mirror.problems == []
     assert complaints(service) == []
@@ -147,6 +154,8 @@ def test_every_mutant_is_told_once_and_truly(
     assert memory.service < SERVICE_LIMIT
     longest, of = slowest(library, stories)
     text = service.log.read_text()
+    assert text.count("tag_child_ended") >= 2 * (count // KILL_EVERY) > 0
+    assert text.count("tags_unreadable") >= count // KILL_EVERY
     print(
         f"\n{count} mutants (seed {SEED}) in {seconds:.0f} s: {dict(Counter(map(outcome, events)))}; "
         f"{text.count('tag_child_ended')} tag processes ended, {text.count('tags_unreadable')} files given up; "

@@ -168,6 +168,13 @@ def test_files_of_a_terabyte_hold_up_neither_the_others_nor_the_stop(
             song.write_bytes(bytes(song))
         listener.wait_until_told(*late)
         assert service.ask("/healthz")[0] == 200
+        early[0].unlink()
+        wait_for(
+            lambda: (
+                [each["event_type"] for each in listener.told()[bytes(early[0])]] == ["created", "deleted"]
+            ),
+            "a deletion, which is older than no reading and waits for none",
+        )
         assert sum(reads(service, path) for path in huge) == 3
     except BaseException:
         service.kill()

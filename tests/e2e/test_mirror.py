@@ -10,6 +10,7 @@ import os
 import random
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,10 +23,12 @@ from tests.support.people import People
 from tests.support.postgresql import PostgresCluster
 from tests.support.rabbitmq import RabbitNode
 from tests.support.service import ServiceProcess, disk
+from tests.support.waiting import wait_for
 
 MOST_SECONDS = 180
 FEW_SEEDS = (16, 53)
 """Chosen so that in few rounds nearly every fault strikes, alone or with another."""
+IDLE_PATIENCE = 60
 SOAK_SEEDS = [int(seed) for seed in os.environ.get("MIRROR_SEEDS", " ".join(map(str, range(1, 21)))).split()]
 """For `make soak`."""
 
@@ -47,6 +50,8 @@ class Run:
     injector: Injector
     dice: random.Random
     differences: dict[bytes, tuple[object, object]] = field(default_factory=dict)
+    has_cameras: bool = False
+    """Whether there are recordings, so that all is told only once it is idle."""
     needless_repeats: int | None = None
     """Messages that came twice before the first fault that may leave a confirm unknown, or unrecorded."""
 
@@ -82,6 +87,9 @@ class Run:
         assert mirror.problems == [], self._stories(mirror.problems)
         assert self.chronicle.causeless(events) == [], self._stories(self.chronicle.causeless(events))
         assert contradictions(events) == []
+        if self.has_cameras:
+            assert self._unidle() == [], "idle is told once, when nothing is written any more"
+            assert any(event.body["growing"] for event in events), "nothing was seen to grow"
         assert self.needless_repeats == 0, "told twice although every confirm was known"
         assert len(events) > 50, "too little happened to prove anything"
 
@@ -127,9 +135,38 @@ class Run:
         self.people.finish()
         self.service.wait_until_ready()
         self.service.sync(MOST_SECONDS)
+        if self.has_cameras:
+            with suppress(AssertionError):  # then it shows below what is still to be told
+                wait_for(
+                    lambda: not self._unidle() and not self._compare(), "all to be idle", IDLE_PATIENCE, 0.3
+                )
         self.consumer.drain()
         self.differences = self._compare()
         return not self.differences
+
+    def record(self) -> None:
+        """Begin with people who record, and a service that tells when a file is idle."""
+        self.has_cameras = True
+        self.people.own_cameras()
+        self.service.environment |= {"FILE_WATCH_IDLE_TIMEOUT": "1s", "FILE_WATCH_MAX_WAIT": "1s"}
+
+    def _unidle(self) -> list[str]:
+        """The files that were not told as idle exactly once since the last message of other content."""
+        self.consumer.drain()
+        idle: dict[str, int] = {}
+        seen: set[str] = set()
+        for message in self.consumer.events():
+            body = message.body
+            if body["event_id"] in seen:
+                continue
+            seen.add(body["event_id"])
+            # Other tags under another name are told as a change, but nothing was written.
+            if body["event_type"] == "created" or "content" in (body["changed"] or ()):
+                idle[body["file_id"]] = 0
+            elif body["event_type"] == "idle":
+                idle[body["file_id"]] += 1
+        there = {file_id for file_id, _ in self.consumer.mirror.identities.values()}
+        return [file_id for file_id, times in idle.items() if file_id in there and times != 1]
 
     def _note_needless_repeats(self) -> None:
         if self.needless_repeats is None:
@@ -215,4 +252,20 @@ def test_a_consumer_has_the_disk_after_random_operations_kills_and_outages(run: 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", SOAK_SEEDS)
 def test_a_consumer_has_the_disk_after_many_random_operations_kills_and_outages(run: Run) -> None:
+    _live_and_judge(run, rounds=8, acts=80)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("seed", [FEW_SEEDS[0]])
+def test_each_recording_is_told_as_idle_once_whatever_happens_around_it(run: Run) -> None:
+    run.record()
+    _live_and_judge(run, rounds=1, acts=40)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", SOAK_SEEDS)
+def test_each_of_many_recordings_is_told_as_idle_once_whatever_happens_around_it(run: Run) -> None:
+    run.record()
     _live_and_judge(run, rounds=8, acts=80)

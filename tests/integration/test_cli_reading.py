@@ -65,7 +65,7 @@ def test_what_a_service_tells_can_be_read_followed_and_verified(service: Service
 
         alike, total = documents(service.command("duplicates", "--json").stdout)
         assert {each["path"] for each in alike["files"]} == {f"{library}/a.txt", f"{library}/c.txt"}
-        assert total["total"] == {"groups": 1, "files": 2, "wasted_bytes": 8}
+        assert total["total"] == {"groups": 1, "files": 2, "wasted_bytes": 8, "unhashed": 0}
         intact = service.command("verify")
         assert (intact.returncode, intact.stderr) == (0, "")
         assert intact.stdout.startswith("2 of 2 files are intact (16 B in ")

@@ -38,20 +38,20 @@ class ScansByHand:
         """See ScanStage."""
         self.is_gathering = False
 
-    def request(self, library: Library, source: Source) -> ScanJob:
+    def request(self, library: Library, source: Source, *, looks_outside: bool = False) -> ScanJob:
         """See ScanStage."""
-        self.jobs.append(ScanJob(library, source))
+        self.jobs.append(ScanJob(library, source, looks_outside=looks_outside))
         return self.jobs[-1]
 
-    def request_trial(self, library: Library) -> ScanJob:
+    def request_trial(self, library: Library, *, looks_outside: bool = False) -> ScanJob:
         """See ScanStage."""
-        self.jobs.append(ScanJob(library, Source.SCAN, is_trial=True))
+        self.jobs.append(ScanJob(library, Source.SCAN, is_trial=True, looks_outside=looks_outside))
         return self.jobs[-1]
 
-    def abandon(self, library: Library) -> None:
+    def abandon(self, library: Library, *, with_trials: bool = False) -> None:
         """See ScanStage."""
         for job in self.jobs:
-            if job.library == library and not job.is_trial:
+            if job.library.id == library.id and (with_trials or not job.is_trial):
                 job.abandon()
 
     def finish(self, job: ScanJob | None = None, **counts: Any) -> ScanJob:
@@ -119,6 +119,10 @@ class LibraryNotes:
         self._answer()
         with self._lock:
             self.notices.append((kind, fields))
+
+    def say_goodbye(self, library: Library) -> None:
+        """See Memory."""
+        self.announce("library.unwatched", library, {})
 
     def _answer(self) -> None:
         if self.is_away:

@@ -29,6 +29,10 @@ def validated(body: bytes, routing_key: str | None = None) -> dict[str, Any]:
     """The document in the body. Raises jsonschema.ValidationError where it breaks the contract, and
     AssertionError where the routing key is another one than its type's."""
     document: dict[str, Any] = json.loads(body)
+    if "job_id" in document:
+        _VALIDATORS["job"].validate(document)
+        assert routing_key in (None, f"{document['queue']}.{document['type'].replace(':', '.')}")
+        return document
     kind = document.get("event_type", "")
     is_notice = "." in kind
     _VALIDATORS["notice" if is_notice else "event"].validate(document)

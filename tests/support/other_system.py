@@ -10,6 +10,7 @@ Third-party packages are imported before, since those that were installed are Li
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import importlib.abc
 import os
@@ -18,6 +19,7 @@ import re
 import runpy
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -74,7 +76,21 @@ def pretend(system: str) -> None:
         names = _NAMES_OF_LINUX[module] + (f"|{_NAMES_OF_POSIX[module]}" if windows else "")
         for name in [name for name in vars(module) if re.fullmatch(names, name)]:
             delattr(module, name)
+    tempfile._O_TMPFILE_WORKS = False  # type: ignore[attr-defined]  # it found that out before
+    if windows:
+        sys.modules["msvcrt"] = _msvcrt()
     sys.platform = system
+
+
+def _msvcrt() -> ModuleType:
+    """What we use of Windows' own module, by what this system has."""
+    module = ModuleType("msvcrt")
+    locking = {
+        "LK_NBLCK": fcntl.LOCK_EX | fcntl.LOCK_NB,
+        "locking": fcntl.lockf,
+    }
+    vars(module).update(locking)
+    return module
 
 
 def our_modules() -> list[str]:

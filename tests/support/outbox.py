@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.model import OutboxMessage
@@ -18,7 +18,9 @@ class MemoryOutbox:
         self.published: list[int] = []
         self.unrouted: list[int] = []
         self.reads: list[int] = []
+        self.reads_apart: list[tuple[int, int]] = []
         self.reserved: list[int] = []
+        self.reserved_of: dict[int, int] = {}
         self.carriers: dict[int, int] = {}
         self.fail_times = 0
 
@@ -27,47 +29,64 @@ class MemoryOutbox:
         with self._lock:
             self._waiting.update((message.sequence, message) for message in messages)
 
-    def pending(self, after_sequence: int, limit: int) -> list[OutboxMessage]:
-        """See dispatch.Outbox."""
+    def pending(
+        self, after_sequence: int, limit: int, left_behind: Collection[int] = ()
+    ) -> list[OutboxMessage]:
+        """See waiting.Outbox."""
         with self._lock:
             self._fail_if_asked()
             self.reads.append(after_sequence)
-            later = [sequence for sequence in sorted(self._waiting) if sequence > after_sequence]
-            return [self._waiting[sequence] for sequence in later[:limit]]
+            return [
+                each
+                for each in self._after(after_sequence)
+                if each.library_id not in left_behind or each.old_path is not None
+            ][:limit]
+
+    def pending_of(self, library_id: int, after_sequence: int, up_to: int, limit: int) -> list[OutboxMessage]:
+        """See waiting.Outbox."""
+        with self._lock:
+            self._fail_if_asked()
+            self.reads_apart.append((library_id, after_sequence))
+            of_library = [each for each in self._after(after_sequence) if each.library_id == library_id]
+            return [each for each in of_library if each.sequence <= up_to][:limit]
 
     def mark_published(self, sequences: Sequence[int]) -> None:
-        """See dispatch.Outbox."""
+        """See waiting.Outbox."""
         with self._lock:
             self._fail_if_asked()
             self.published.extend(self._take(sequences))
 
     def mark_unrouted(self, sequences: Sequence[int]) -> None:
-        """See dispatch.Outbox."""
+        """See waiting.Outbox."""
         with self._lock:
             self._fail_if_asked()
             self.unrouted.extend(self._take(sequences))
 
     def depth(self) -> tuple[int, int | None]:
-        """See dispatch.Outbox."""
+        """See waiting.Outbox."""
         with self._lock:
             self._fail_if_asked()
             oldest = min((message.created_ns for message in self._waiting.values()), default=None)
             return len(self._waiting), oldest
 
-    def reserve(self, up_to: int) -> None:
-        """See dispatch.Outbox."""
+    def reserve(self, up_to: int, library_ids: Collection[int]) -> None:
+        """See waiting.Outbox."""
         with self._lock:
             self._fail_if_asked()
             self.reserved.append(up_to)
+            self.reserved_of.update(dict.fromkeys(library_ids, up_to))
 
     def carrier_of(self, sequence: int) -> int:
-        """See dispatch.Outbox; the test says in `carriers` what was merged into what."""
+        """See waiting.Outbox; the test says in `carriers` what was merged into what."""
         return self.carriers.get(sequence, sequence)
 
     def merge_away(self, *sequences: int) -> None:
         """Take messages out that nobody has seen, as the compaction does."""
         with self._lock:
             self._take(sequences)
+
+    def _after(self, sequence: int) -> list[OutboxMessage]:
+        return [self._waiting[each] for each in sorted(self._waiting) if each > sequence]
 
     def _take(self, sequences: Sequence[int]) -> list[int]:
         return [sequence for sequence in sequences if self._waiting.pop(sequence, None) is not None]

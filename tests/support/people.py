@@ -16,6 +16,7 @@ import subprocess
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +27,31 @@ _SUFFIXES = (".mp3", ".flac", ".wav", ".txt", ".MP3", ".ogg")
 
 
 _MOST_UNFINISHED = 3
+_MOST_RECORDINGS = 4
+
+
+@dataclass
+class _Recording:
+    """A file that grows bit by bit: held open all the time, or opened anew for every piece."""
+
+    path: Path
+    handle: BinaryIO | None
+    pieces_left: int
+
+    def grow(self, piece: bytes) -> bool:
+        """Write a piece; whether more are to come. One that has to be opened anew ends where it is gone."""
+        self.pieces_left -= 1
+        if self.handle is not None:
+            self.handle.write(piece)
+            self.handle.flush()
+        elif self.path.is_file():
+            with self.path.open("ab") as handle:
+                handle.write(piece)
+        else:
+            return False
+        if self.pieces_left <= 0 and self.handle is not None:
+            self.handle.close()
+        return self.pieces_left > 0
 
 
 class People:
@@ -49,6 +75,7 @@ class People:
         self._random = random.Random(seed)
         self._witness = witness
         self._unfinished: list[BinaryIO] = []
+        self._recordings: list[_Recording] = []
         self._now = "at the start"
         self.done: Counter[str] = Counter()
         self._habits: list[Callable[[], None]] = [
@@ -60,6 +87,10 @@ class People:
             *[self.change_library, self.chain, self.replace_and_restore_times],
         ]
 
+    def own_cameras(self) -> None:
+        """From now on they record as well: files that grow while others act, and are renamed, moved or deleted."""
+        self._habits += [self.record] * 8
+
     def act(self) -> None:
         """Do one thing, and perhaps go on with a copy that had stalled."""
         habit = self._random.choice(self._habits)
@@ -68,12 +99,17 @@ class People:
         self.done[habit.__name__] += 1
         if self._unfinished and self._random.random() < 0.4:
             self._go_on()
+        self._recordings = [each for each in self._recordings if self._keeps_growing(each)]
         self._step()
 
     def finish(self) -> None:
         """Complete what is still being written."""
         while self._unfinished:
             self._go_on()
+        for recording in self._recordings:
+            while recording.grow(self._content()):
+                self._step()
+        self._recordings.clear()
         self._step()
 
     def away(self, library: Path) -> None:
@@ -98,6 +134,20 @@ class People:
         handle.write(self._content())
         handle.flush()
         self._unfinished.append(handle)
+
+    def record(self) -> None:
+        """Begin a recording; the acts of others come between its pieces."""
+        if len(self._recordings) == _MOST_RECORDINGS:
+            return
+        path, pieces = self._new_path(), self._random.randint(3, 15)
+        handle = path.open("ab")
+        handle.write(self._content())
+        handle.flush()
+        if self._random.random() < 0.5:
+            handle.close()
+            self._recordings.append(_Recording(path, None, pieces))
+        else:
+            self._recordings.append(_Recording(path, handle, pieces))
 
     def append(self) -> None:
         """Append to a file, in two writes."""
@@ -333,6 +383,9 @@ class People:
             handle.close()
         else:
             self._unfinished.append(handle)
+
+    def _keeps_growing(self, recording: _Recording) -> bool:
+        return self._random.random() < 0.5 or recording.grow(self._content())
 
     def _rename(self, source: Path, target: Path) -> None:
         if not target.is_dir():

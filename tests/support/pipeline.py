@@ -13,7 +13,7 @@ from file_watcher.processing.examine import Examination, Examiner
 from file_watcher.processing.idle import StreamConfig
 from file_watcher.processing.settle import SettleConfig
 from file_watcher.watching.debounce import Debouncer
-from file_watcher.watching.dirty import DebounceBounds
+from file_watcher.watching.dirty import DebounceBounds, DebounceTiming
 from tests.support.world import LIBRARY, MemoryLedger, Mirror, World
 
 UNKNOWN_PAUSE = 30.0
@@ -44,8 +44,12 @@ class Pipeline:
         move_window: float = 2.0,
         bounds: DebounceBounds | None = None,
         stream: StreamConfig | None = None,
+        *,
+        hashes: bool = True,
     ) -> None:
         self.world = world
+        self.hashes = hashes
+        """Whether files are read; may change between two steps."""
         self._stream = stream
         self.ledger = MemoryLedger()
         self.mirror = Mirror()
@@ -154,17 +158,22 @@ class Pipeline:
         )
 
     def _begin(self) -> None:
-        self.debouncer = Debouncer(self._window, bounds=self._bounds)
+        self.debouncer = Debouncer(lambda _: DebounceTiming(self._window), bounds=self._bounds)
         config = SettleConfig(quiet=self._window, max_wait=MAX_WAIT)
         self.examiner = Examiner(
-            config, _View(self.world, self.ledger), self._stream, lambda: self.world.now_ns
+            lambda _: config,
+            _View(self.world, self.ledger),
+            lambda _: self._stream,
+            lambda: self.world.now_ns,
+            lambda _: self.hashes,
+            self.debouncer.begin_reading,
         )
         self.decider = Decider(
             DeciderConfig(move_window=self._move_window, patience=30.0),
             self.ledger,
             self.world,
             self._clock,
-            lambda now: self.debouncer.oldest_undecided(30.0, now),
+            lambda now: self.debouncer.undecided_now(30.0, now),
         )
         self._in_flight = {}
         self._scans = []

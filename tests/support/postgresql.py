@@ -34,10 +34,11 @@ class PostgresCluster:
 
     host = "127.0.0.1"
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False, connections: int = 100) -> None:
         self.folder = folder
         self.port = free_port()
         self._durable = durable
+        self._connections = connections
         self._user = "postgres" if os.geteuid() == 0 else None
         self._server: ServerProcess | None = None
 
@@ -129,6 +130,18 @@ class PostgresCluster:
             )
         )
 
+    def dump(self, url: str, *options: str) -> list[str]:
+        """What pg_dump tells of a database, definitions and rows; the lines that differ at each call left out."""
+        program = _programs() / "pg_dump"
+        done = subprocess.run([program, *options, url], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"pg_dump failed: {done.stderr}")
+        return [
+            line
+            for line in done.stdout.splitlines()
+            if not line.startswith(("--", "\\restrict", "\\unrestrict"))
+        ]
+
     def _administer(self, statement: sql.SQL | sql.Composed) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=5) as connection:
             connection.execute(statement)
@@ -160,7 +173,7 @@ class PostgresCluster:
             "unix_socket_directories": "",
             "fsync": "on" if self._durable else "off",
             "shared_buffers": "32MB",
-            "max_connections": "100",
+            "max_connections": str(self._connections),
         }
         return [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Sequence
 
-from file_watcher.model import UNKNOWN, FileEvent, FileRecord, FileStat, Library, Observation, Sight, Source
+from file_watcher.model import UNKNOWN, FileEvent, FileRecord, FileStat, Observation, Sight, Source
 from file_watcher.processing.decision import Decision, Pending
 from file_watcher.processing.reconcile import Round
 from file_watcher.processing.view import CatalogView
@@ -120,12 +120,12 @@ class Scene:
             CatalogView(self.rows.values()),
             self._look,
             self._clock,
-            granularity_ns=20_000_000,
+            granularity_of=lambda _: 20_000_000,
             unmatched=self.unmatched.__contains__,
             is_owed=lambda _: False,
         )
 
-    def _look(self, path: bytes, library: Library | None) -> Sight:
+    def _look(self, path: bytes, library_id: int) -> Sight:
         return self.world.look(path) if self.world.verified else UNKNOWN
 
 

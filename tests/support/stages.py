@@ -97,5 +97,5 @@ class StubStages:
             cast("DecidingStage", self),
             cast("Outbox", self),
             cast("Relay", self),
-            patience=30.0,
+            patience=lambda: 30.0,
         )

@@ -11,6 +11,7 @@ import pika
 from file_watcher.lifecycle import Deadline
 from file_watcher.publishing.broker import BrokerConfig
 from file_watcher.publishing.dispatch import RelayConfig
+from file_watcher.publishing.job_routes import WantedQueues, no_queues
 from file_watcher.publishing.rabbitmq import Publisher
 from file_watcher.publishing.relay import Relay
 from tests.support.messages import validated
@@ -67,10 +68,16 @@ def received(
 class Way:
     """A relay and a publisher over an outbox in memory, wired as the service does it."""
 
-    def __init__(self, outbox: MemoryOutbox, config: BrokerConfig, relay: RelayConfig | None = None) -> None:
+    def __init__(
+        self,
+        outbox: MemoryOutbox,
+        config: BrokerConfig,
+        relay: RelayConfig | None = None,
+        job_queues: WantedQueues = no_queues,
+    ) -> None:
         self.failures: list[tuple[str, BaseException]] = []
         self.relay = Relay(outbox, relay or RelayConfig(poll_seconds=0.2), self._note_failure)
-        self.publisher = Publisher(config, "abc12345", self.relay, self._note_failure)
+        self.publisher = Publisher(config, "abc12345", self.relay, self._note_failure, job_queues)
 
     def wait_for_health(self, reason: str | None, timeout: float = 20.0) -> str:
         """Wait until the broker is unwell for that reason (None: well); returns the sentence."""
@@ -95,9 +102,14 @@ class Way:
 
 
 @contextmanager
-def way(outbox: MemoryOutbox, config: BrokerConfig, relay: RelayConfig | None = None) -> Iterator[Way]:
+def way(
+    outbox: MemoryOutbox,
+    config: BrokerConfig,
+    relay: RelayConfig | None = None,
+    job_queues: WantedQueues = no_queues,
+) -> Iterator[Way]:
     """A started way; it must end in time and without a failure."""
-    running = Way(outbox, config, relay)
+    running = Way(outbox, config, relay, job_queues)
     running.publisher.start()
     running.relay.start()
     try:

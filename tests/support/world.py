@@ -193,7 +193,7 @@ class World:
             Hint(new, HintKind.MOVED, is_folder=True, moved_from=old),
         ]
 
-    def look(self, path: bytes, library: Library | None = None) -> Sight:
+    def look(self, path: bytes, library: Library | int | None = None) -> Sight:
         """The sight of now."""
         if self.hidden and not self.hidden.isdisjoint((path, *folders_above(path))):
             return UNKNOWN
@@ -202,7 +202,7 @@ class World:
             return GONE
         return FileStat(len(inode.content), inode.mtime_ns, inode.ctime_ns, 7, inode.number)
 
-    def read(self, path: bytes) -> Reading:
+    def read(self, path: bytes, library: Library = LIBRARY) -> Reading:
         """Hash the file of now."""
         sight = self.look(path)
         if not isinstance(sight, FileStat):
@@ -213,7 +213,7 @@ class World:
             raise Unreadable(path, refusal)
         return Reading(sight, fingerprint_of(self.files[path].content), self.now_ns + self.read_lag_ns, 0.0)
 
-    def is_open_for_writing(self, path: bytes, device: int) -> bool | None:
+    def is_open_for_writing(self, path: bytes, library: Library, device: int) -> bool | None:
         """Whether somebody left it open."""
         inode = self.files.get(path)
         return inode is not None and inode.is_open
@@ -224,7 +224,7 @@ class World:
         is_linked = sum(each is inode for each in self.files.values()) > 1
         return inode.number if inode is not None and is_linked else 0
 
-    def attributes(self, path: bytes) -> str | None:
+    def attributes(self, path: bytes, library: Library) -> str | None:
         """Mode and owner of the file of now."""
         inode = self.files.get(path)
         return inode.mode if inode is not None and self.tells_attributes else None

@@ -13,7 +13,7 @@ import pytest
 
 from file_watcher import barrier as barrier_module
 from file_watcher import desk as desk_module
-from file_watcher.catalog.requests import Instances, Request, Requests
+from file_watcher.catalog.requests import Instances, Request, Requests, Vitals
 from file_watcher.desk import Desk, DeskConfig
 from file_watcher.errors import CatalogBusy, CatalogOccupied, CatalogUnavailable, UsageError
 from file_watcher.lifecycle import Deadline
@@ -35,6 +35,7 @@ class Table:
         self.answers: dict[int, tuple[Mapping[str, Any], bool]] = {}
         self.beats: list[tuple[str, Mapping[str, Any]]] = []
         self.reopened = 0
+        self.vitals = Vitals()
         self.is_away = False
         self.outage = CatalogUnavailable("the database is away")
 
@@ -59,9 +60,10 @@ class Table:
         self.reopened += 1
         return 0
 
-    def beat(self, instance_id: str, detail: Mapping[str, Any]) -> None:
+    def beat(self, instance_id: str, detail: Mapping[str, Any], vitals: Vitals) -> None:
         self._answer()
         self.beats.append((instance_id, detail))
+        self.vitals = vitals
 
     def answer_to(self, number: int) -> Mapping[str, Any]:
         wait_for(lambda: number in self.answers, f"the answer to {number}")
@@ -115,6 +117,7 @@ class Front:
             lambda: {"http": "127.0.0.1:8085"},
             self.keep_ownership,
             lambda _, error: self.failures.append(error),
+            lambda: Vitals(errors=len(self.table.beats)),
         )
 
     def keep_ownership(self) -> None:
@@ -345,6 +348,7 @@ def test_the_heart_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     with working() as front:
         wait_for(lambda: len(front.table.beats) >= 2, "two beats")
         assert front.table.beats[0] == ("abc12345", {"http": "127.0.0.1:8085"})
+        wait_for(lambda: front.table.vitals.errors > 0, "the second one, with what the service tells then")
 
 
 def test_the_ownership_is_made_sure_of_after_an_outage() -> None:

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from file_watcher import housekeeping as housekeeping_module
 from file_watcher.catalog.compaction import Compaction
+from file_watcher.catalog.journal import LogLines
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.housekeeping import Housekeeping, HousekeepingConfig
@@ -19,11 +20,23 @@ from file_watcher.lifecycle import Deadline
 from tests.support.waiting import wait_for
 
 
+class Lines:
+    """The log of the same database."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def prune(self, seconds: float, *, should_stop: Callable[[], bool]) -> int:
+        self._house.lines_pruned.append(seconds)
+        return 1
+
+
 class House:
     """An outbox that is pruned and merged, over a database that may be away."""
 
     def __init__(self) -> None:
         self.pruned: list[tuple[float, int]] = []
+        self.lines_pruned: list[float] = []
         self.depths: list[int] = []
         self.is_away = False
         self.is_long = False
@@ -35,6 +48,7 @@ class House:
             cast("Compaction", self),
             self.depth,
             lambda _, error: self.failures.append(error),
+            cast("LogLines", Lines(self)),
         )
 
     def depth(self) -> int:
@@ -76,6 +90,7 @@ def test_it_prunes_and_looks_at_the_depth_from_time_to_time() -> None:
     with capture_logs() as logs, kept() as house:
         wait_for(lambda: len(house.pruned) > 1 and len(house.depths) > 1, "two rounds")
     assert house.pruned[0] == (60.0, 1000)
+    assert house.lines_pruned[0] == 60.0
     assert house.depths[0] == 42
     assert {"event": "events_pruned", "count": 3, "log_level": "info"} in logs
 

@@ -13,14 +13,15 @@ import pytest
 
 from file_watcher import senses
 from file_watcher.catalog.store import CatalogStore
-from file_watcher.model import GONE, UNKNOWN, FileRecord, FileStat, Library, Metadata
-from file_watcher.processing.fingerprint import Fingerprinter, Vanished
+from file_watcher.model import GONE, UNKNOWN, FileRecord, FileStat, Library, Metadata, attributes_of
+from file_watcher.processing.fingerprint import Fingerprinter, NotRegular, Vanished
 from file_watcher.processing.lease import WriterProbe
 from file_watcher.processing.tags.pool import TagReader
-from file_watcher.senses import DecidersEye, LeaseTrust, Libraries, WorkersSenses
+from file_watcher.roster import Roster, Watched
+from file_watcher.senses import DecidersEye, LeaseTrust, Looking, WorkersSenses
+from file_watcher.settings import FileWatchSettings
 from file_watcher.telemetry import Telemetry
-from file_watcher.watching.filters import PathFilter
-from file_watcher.watching.sight import Eyes
+from file_watcher.watching.sight import Eyes, look
 
 
 @pytest.fixture
@@ -32,13 +33,12 @@ def roots(tmp_path: Path) -> tuple[Library, Library]:
 
 
 @pytest.fixture
-def libraries(roots: tuple[Library, Library]) -> Libraries:
-    return Libraries(
-        [(each, PathFilter(each.root, ("*.mp3",), ("*.part",), recursive=True)) for each in roots]
-    )
+def libraries(roots: tuple[Library, Library]) -> Roster:
+    rules = FileWatchSettings(patterns=("*.mp3",), ignore_patterns=("*.part",))
+    return Roster([Watched.by(each, rules) for each in roots])
 
 
-def opened_eye(libraries: Libraries, *roots: Library) -> tuple[DecidersEye, Eyes]:
+def opened_eye(libraries: Roster, *roots: Library) -> tuple[DecidersEye, Eyes]:
     eyes = Eyes()
     for library in roots:
         eyes.open(library, libraries.filter_of(library).wants_file)
@@ -52,7 +52,7 @@ def put(library: Library, name: str) -> bytes:
 
 
 def test_a_path_lies_in_the_library_whose_root_is_above_it(
-    roots: tuple[Library, Library], libraries: Libraries
+    roots: tuple[Library, Library], libraries: Roster
 ) -> None:
     music, music2 = roots
     assert libraries.of(music.root + b"/a.mp3") == music
@@ -63,20 +63,20 @@ def test_a_path_lies_in_the_library_whose_root_is_above_it(
 
 
 def test_the_decider_sees_files_of_opened_libraries_and_knows_no_others(
-    roots: tuple[Library, Library], libraries: Libraries
+    roots: tuple[Library, Library], libraries: Roster
 ) -> None:
     music, music2 = roots
     eye, _ = opened_eye(libraries, music)
     path = put(music, "a.mp3")
-    assert isinstance(eye.look(path, music), FileStat)
-    assert isinstance(eye.look(path, None), FileStat)
-    assert eye.look(music.root + b"/b.mp3", music) is GONE
-    assert eye.look(put(music2, "a.mp3"), None) is UNKNOWN
-    assert eye.look(b"/elsewhere/a.mp3", None) is UNKNOWN
+    assert isinstance(eye.look(path, music.id), FileStat)
+    assert eye.look(music.root + b"/b.mp3", music.id) is GONE
+    assert eye.look(put(music2, "a.mp3"), music.id) is GONE, "no file of this library"
+    assert eye.look(put(music2, "a.mp3"), music2.id) is UNKNOWN
+    assert eye.look(b"/elsewhere/a.mp3", 99) is UNKNOWN
 
 
 def test_a_library_is_verified_while_its_root_is_the_one_that_was_opened(
-    roots: tuple[Library, Library], libraries: Libraries
+    roots: tuple[Library, Library], libraries: Roster
 ) -> None:
     music, music2 = roots
     eye, eyes = opened_eye(libraries, music)
@@ -87,8 +87,17 @@ def test_a_library_is_verified_while_its_root_is_the_one_that_was_opened(
     assert eyes.take_doubt(music)
 
 
+def test_a_library_that_another_instance_owns_is_not_verified(
+    roots: tuple[Library, Library], libraries: Roster
+) -> None:
+    _, eyes = opened_eye(libraries, *roots)
+    eye = DecidersEye(eyes, libraries, lambda number: number == roots[0].id)
+
+    assert [eye.is_verified(each) for each in roots] == [True, False]
+
+
 def test_a_file_is_unmatched_where_it_stands_under_a_name_that_nobody_wants(
-    roots: tuple[Library, Library], libraries: Libraries
+    roots: tuple[Library, Library], libraries: Roster
 ) -> None:
     music, _ = roots
     eye, _ = opened_eye(libraries, music)
@@ -131,7 +140,7 @@ class Hashed(Telemetry):
         self.sizes.append(size)
 
 
-def test_workers_look_ask_read_and_count(roots: tuple[Library, Library], libraries: Libraries) -> None:
+def test_workers_look_ask_read_and_count(roots: tuple[Library, Library], libraries: Roster) -> None:
     music, _ = roots
     eye, _ = opened_eye(libraries, music)
     rows, tags, telemetry = Rows(), Tags(), Hashed()
@@ -142,22 +151,49 @@ def test_workers_look_ask_read_and_count(roots: tuple[Library, Library], librari
         Fingerprinter(threading.Event().is_set),
         cast("TagReader", tags),
         telemetry,
-        follow_symlinks=False,
+        lambda _: Looking(),
     )
     path = put(music, "a.mp3")
     stat = workers.look(path, music)
     assert isinstance(stat, FileStat)
     assert workers.find(path, stat.inode) == []
     assert rows.asked == [(path, stat.inode)]
-    assert workers.is_open_for_writing(path, 1) is None
-    assert workers.read(path).stat == stat
+    assert workers.is_open_for_writing(path, music, 1) is None
+    assert workers.read(path, music).stat == stat
     assert telemetry.sizes == [2]
     assert workers.read_tags(path, stat) is not None
     assert workers.read_tags(music.root + b"/tree.json", stat) is None
     assert tags.asked == [path]
     with pytest.raises(Vanished):
-        workers.read(music.root + b"/gone.mp3")
+        workers.read(music.root + b"/gone.mp3", music)
     assert telemetry.sizes == [2], "what could not be read is not counted"
+
+
+def test_each_library_is_looked_at_by_its_own_rules(
+    roots: tuple[Library, Library], libraries: Roster
+) -> None:
+    """In one of them links are followed, and mode and owner are told; in the other one neither."""
+    music, music2 = roots
+    looking = {music.id: Looking(follow_symlinks=True, wants_attributes=True), music2.id: Looking()}
+    workers = WorkersSenses(
+        opened_eye(libraries, *roots)[0],
+        cast("CatalogStore", Rows()),
+        WriterProbe(lambda device: False),
+        Fingerprinter(threading.Event().is_set),
+        None,
+        Telemetry(),
+        lambda library: looking[library.id],
+    )
+    for library in roots:
+        target, link = put(library, "a.mp3"), library.root + b"/link.mp3"
+        os.symlink(target, link)
+    assert workers.read(music.root + b"/link.mp3", music).stat == look(music.root + b"/a.mp3")
+    with pytest.raises(NotRegular):
+        workers.read(music2.root + b"/link.mp3", music2)
+    assert workers.attributes(music.root + b"/link.mp3", music) == attributes_of(
+        os.stat(music.root + b"/a.mp3")
+    )
+    assert workers.attributes(music2.root + b"/a.mp3", music2) is None
 
 
 def test_leases_are_trusted_on_filesystems_that_answer_truly(

@@ -48,7 +48,7 @@ class Books:
         self.telemetry = Counted()
         self.wakes = 0
         self.replayer = Replayer(
-            SnapshotWriter(database), [MUSIC, SPEECH], "abc12345", self.wake, self.telemetry
+            SnapshotWriter(database), lambda: [MUSIC, SPEECH], "abc12345", self.wake, self.telemetry
         )
 
     def wake(self) -> None:

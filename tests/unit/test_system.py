@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,83 @@ def test_where_a_system_has_no_such_thing_nothing_is_done(
         assert system.inode_flags(descriptor) == 0
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize("name", ["linux", "win32"])
+def test_a_new_file_gets_its_name_only_where_there_is_none_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", name)
+    if name == "win32":  # where rename replaces nothing
+        monkeypatch.setattr(os, "rename", _rename_of_windows)
+    target = tmp_path / "target"
+    for content in ("first", "second"):
+        draft = tmp_path / content
+        draft.write_text(content)
+        if content == "first":
+            system.place_new(str(draft), str(target))
+        else:
+            with pytest.raises(FileExistsError):
+                system.place_new(str(draft), str(target))
+    assert target.read_text() == "first"
+
+
+def _rename_of_windows(source: str, target: str) -> None:
+    os.link(source, target)
+    os.unlink(source)
+
+
+class JunctionOrFolder:
+    """An entry of a listing on Windows, as far as is asked of it."""
+
+    def __init__(self, path: bytes, *, is_junction: bool) -> None:
+        self.path = path
+        self.st_reparse_tag = 0xA000_0003 if is_junction else 0
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool:
+        assert not follow_symlinks
+        return True
+
+    def stat(self, *, follow_symlinks: bool) -> JunctionOrFolder:
+        assert not follow_symlinks
+        return self
+
+
+def test_on_windows_a_junction_is_no_folder_to_walk_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    kinds = [JunctionOrFolder(b"C:/m/x", is_junction=each) for each in (True, False)]
+    assert [system.is_plain_folder(each) for each in kinds] == [False, True]  # type: ignore[arg-type]
+
+
+def test_what_is_listed_is_spelled_as_inside_and_has_an_inode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "link").symlink_to("a")
+    folder = os.fsencode(tmp_path)
+    for name, listed in (("linux", folder), ("win32", folder + b"/")):
+        monkeypatch.setattr(sys, "platform", name)
+        assert system.to_list(folder) == listed
+        with os.scandir(listed) as entries:
+            found = {entry.path: entry for entry in entries}
+        assert found.keys() == {folder + b"/a", folder + b"/link"}
+        file, link = (os.lstat(tmp_path / each).st_ino for each in ("a", "link"))
+        asked = [
+            system.stat_entry(found[folder + b"/link"], follow_symlinks=follow).st_ino
+            for follow in (False, True)
+        ]
+        assert asked == [link, file]
+    assert system.to_list(b"C:/") == b"C:/"
+
+
+def test_the_clock_that_counts_sleep_runs_on_and_is_asked_of_the_system_where_python_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = system.boot_seconds()
+    assert before <= system.boot_seconds()
+    assert before == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=5)
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert system.boot_seconds() == pytest.approx(time.clock_gettime(time.CLOCK_MONOTONIC), abs=5)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert system.boot_seconds() == pytest.approx(time.monotonic(), abs=5)

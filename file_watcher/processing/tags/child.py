@@ -1,6 +1,6 @@
 """The program of a child process: reads requests, answers them, and can be killed at any moment.
 
-Run as `python -m file_watcher.processing.tags.child PARENT MEMORY NICENESS PROGRESS_FD FOLLOW` by
+Run as `python -m file_watcher.processing.tags.child PARENT MEMORY NICENESS FOLLOW PAGE` by
 `process.ChildProcess`. One thread. It ends when its parent closes the pipe or dies, and after it ran out
 of memory, since what is left may not do for the next file.
 """
@@ -11,16 +11,15 @@ import ctypes
 import os
 import signal
 import sys
-from mmap import mmap
 from typing import Final
 
 from file_watcher.processing.tags.identity import Identity
 from file_watcher.processing.tags.reader import AnotherFile, DiskFailed, read_metadata
 from file_watcher.processing.tags.wire import (
-    PROGRESS_SIZE,
     AnswerKind,
     Progress,
     encode_answer,
+    page_named,
     take_requests,
 )
 from file_watcher.system import HANGUP, limit_memory, lower_priority
@@ -34,14 +33,14 @@ _PR_SET_PDEATHSIG: Final = 1
 
 def main(arguments: list[str]) -> int:
     """Serve until there is nothing more to serve; the exit code is 0, or 1 after running out of memory."""
-    parent, memory, niceness, progress_fd, follow = (int(argument) for argument in arguments)
+    parent, memory, niceness, follow = map(int, arguments[:4])
     _obey_the_parent_only(parent)
     limit_memory(memory)
     lower_priority(niceness)
     answers = os.dup(1)
     # Whatever a library prints must not get between the answers.
     os.dup2(2, 1)
-    server = Server(0, answers, Progress(mmap(progress_fd, PROGRESS_SIZE)), follow_symlinks=bool(follow))
+    server = Server(0, answers, Progress(page_named(arguments[4])), follow_symlinks=bool(follow))
     return server.run()
 
 
@@ -52,8 +51,9 @@ def _obey_the_parent_only(parent: int) -> None:
             signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        # It died before the kernel was told to watch it.
+    if sys.platform != "win32" and os.getppid() != parent:
+        # It died before the kernel was told to watch it. On Windows a launcher may stand between, and a parent that
+        # ends takes its end of the pipes along.
         raise SystemExit(0)
 
 
@@ -77,6 +77,9 @@ class Server:
             buffer += data
             for path, identity in take_requests(buffer):
                 self._number += 1
+                if self._progress.is_withdrawn(self._number):
+                    self._unsent.append(encode_answer(AnswerKind.WITHDRAWN, None))
+                    continue
                 self._progress.begin(self._number)
                 if not self._serve(path, identity):
                     self._send()

@@ -25,6 +25,9 @@ _SPREAD: Final = 4
 """Files that wait in each child before another child is worth its start (100 ms of one core), where none was
 answered for `_SLOW_SECONDS`. One that answers has nobody wait: it reads thousands in a second."""
 _SLOW_SECONDS: Final = 0.5
+"""A child that is at one file for so long gets no others, and those that it has are taken back."""
+_SPARE_SECONDS: Final = 5.0
+"""How long the spare child may be idle."""
 _DEATHS_OF_GUILTY: Final = 2
 """A file is tried once more alone: the machine may have been slow, the child ended from outside, or other files
 may have left it little memory."""
@@ -38,7 +41,11 @@ _LOOKS: Final = 0.25
 
 
 class Crew:
-    """The children and the files that wait for them."""
+    """The children and the files that wait for them.
+
+    There are up to `size` children, and a spare one while a slow file keeps each of those busy: nobody waits for
+    the deadline of a file that hangs. Files that have ended a child are read in `size` of them at most.
+    """
 
     def __init__(self, size: int, config: ChildConfig, telemetry: Telemetry) -> None:
         self._size = size
@@ -57,11 +64,29 @@ class Crew:
         self._take(arrived)
         now = time.monotonic()
         for child in list(self._children):
-            left = child.seconds_left(now)
-            if left is not None and left <= 0:
-                self._lose(child, f"took longer than {self._config.timeout_seconds:g} s", selector)
+            self._look_after(child, now, selector)
+        self._retire_spare(now, selector)
         self._hand_out(now, selector)
         self._dying = [child for child in self._dying if not child.reap()]
+
+    def _look_after(self, child: ChildProcess, now: float, selector: selectors.BaseSelector) -> None:
+        """End it where its time is over; relieve it of what would wait behind a slow file."""
+        # What it has answered while we were held up ourselves counts.
+        if child.is_overdue(now) and (not self._take_answers(child) or child.is_overdue(now)):
+            self._lose(child, f"took longer than {self._config.timeout_seconds:g} s", selector)
+        elif child.is_slow(now, _SLOW_SECONDS):
+            self._waiting.extendleft(reversed(child.withdraw()))
+
+    def _retire_spare(self, now: float, selector: selectors.BaseSelector) -> None:
+        """The spare one is kept for a while, since slow files come together."""
+        if len(self._children) <= self._size:
+            return
+        idle = [child for child in self._children if (child.idle_for(now) or 0.0) > _SPARE_SECONDS]
+        if idle:
+            child = idle[0]
+            child.kill()
+            self._part_with(child, selector)
+            log.info("tag_child_retired", pid=child.pid, answered=child.answered)
 
     def _take(self, arrived: list[Job]) -> None:
         for job in arrived:
@@ -75,14 +100,23 @@ class Crew:
     def seconds_to_wait(self) -> float | None:
         """Until something has to be done without being told; None for as long as it takes."""
         now = time.monotonic()
-        # A child goes on to its next file without a word: look often enough to notice that one lasts.
-        look = self._config.timeout_seconds * _LOOKS
-        times = [min(left, look) for child in self._children if (left := child.seconds_left(now)) is not None]
+        times = [seconds for child in self._children if (seconds := self._until_look(child, now)) is not None]
+        if len(self._children) > self._size:
+            times.append(_SPARE_SECONDS)
         if (self._waiting or self._suspects) and self._next_start > now:
             times.append(self._next_start - now)
         if self._dying:
             times.append(_REAP_SECONDS)
         return max(0.0, min(times)) if times else None
+
+    def _until_look(self, child: ChildProcess, now: float) -> float | None:
+        """A child goes on to its next file without a word: look often enough to notice that one lasts."""
+        if (left := child.seconds_left(now)) is None:
+            return None
+        look = self._config.timeout_seconds * _LOOKS
+        if child.load > 1:
+            look = min(look, _SLOW_SECONDS)
+        return min(left, look) if left > 0 else look
 
     def attend(self, child: ChildProcess, selector: selectors.BaseSelector) -> None:
         """Take a child's answers, and notice its end."""
@@ -109,27 +143,52 @@ class Crew:
                 log.warning("tag_child_left_behind", pid=child.pid)
 
     def _hand_out(self, now: float, selector: selectors.BaseSelector) -> None:
-        """Suspects first: nothing else is handed out until one child is free for each of them."""
-        for queue in (self._suspects, self._waiting):
-            while queue and (child := self._child_for(queue[0], now, selector)):
-                child.give(queue.popleft())
-            if queue:
-                break
+        """Suspects first, each to a child that has nothing else: while one will soon be free, others wait."""
+        while self._suspects and (child := self._child_for_suspect(now, selector)):
+            child.give(self._suspects.popleft())
+        if not self._suspects or not self._will_be_free(now):
+            while self._waiting and (child := self._child_for_others(now, selector)):
+                child.give(self._waiting.popleft())
         for child in self._children:
             child.flush()
             _watch_requests(child, selector)
 
-    def _child_for(self, job: Job, now: float, selector: selectors.BaseSelector) -> ChildProcess | None:
-        """The least loaded child that may take it, or a new one where that is worth it."""
-        candidates = [child for child in self._children if not child.is_alone_with_suspect]
+    def _may_have_suspect(self) -> bool:
+        return sum(child.is_alone_with_suspect for child in self._children) < self._size
+
+    def _will_be_free(self, now: float) -> bool:
+        """Whether a suspect may be read that waits for the end of what a child has in hand."""
+        return self._may_have_suspect() and any(child.load for child in self._open(now))
+
+    def _open(self, now: float) -> list[ChildProcess]:
+        """The children that may be given more."""
+        return [
+            child
+            for child in self._children
+            if not child.is_alone_with_suspect and not child.is_slow(now, _SLOW_SECONDS)
+        ]
+
+    def _child_for_suspect(self, now: float, selector: selectors.BaseSelector) -> ChildProcess | None:
+        """One with nothing to do, or a new one."""
+        if not self._may_have_suspect():
+            return None
+        if free := [child for child in self._children if not child.load]:
+            return free[0]
+        may_start = len(self._children) < self._size and now >= self._next_start
+        return self._start_child(selector) if may_start else None
+
+    def _child_for_others(self, now: float, selector: selectors.BaseSelector) -> ChildProcess | None:
+        """The least loaded child that may take more, or a new one where that is worth it."""
+        candidates = self._open(now)
         best = min(candidates, key=lambda child: child.load, default=None)
-        if best is not None and best.load < (1 if job.deaths else _SPREAD):
+        if best is not None and best.load < _SPREAD:
             return best
-        if best is not None and not job.deaths and best.load < WINDOW and best.is_quick(now, _SLOW_SECONDS):
+        if best is not None and best.load < WINDOW and best.is_quick(now, _SLOW_SECONDS):
             return best
-        if len(self._children) < self._size and now >= self._next_start:
+        most = self._size if candidates else self._size + 1
+        if len(self._children) < most and now >= self._next_start:
             return self._start_child(selector)
-        return best if best is not None and best.load < WINDOW and not job.deaths else None
+        return best if best is not None and best.load < WINDOW else None
 
     def _start_child(self, selector: selectors.BaseSelector) -> ChildProcess | None:
         try:
@@ -138,7 +197,7 @@ class Crew:
             self._count_barren(str(exc))
             return None
         self._children.append(child)
-        selector.register(child.answers_fd, selectors.EVENT_READ, child)
+        selector.register(child.answers, selectors.EVENT_READ, child)
         return child
 
     def _take_answers(self, child: ChildProcess) -> bool:
@@ -179,19 +238,23 @@ class Crew:
         """End a child, or take note of its end; its files go to others."""
         child.kill()
         self._take_answers(child)
-        self._children.remove(child)
-        for descriptor in (child.answers_fd, child.requests_fd):
-            if descriptor in selector.get_map():
-                selector.unregister(descriptor)
         guilty, innocent = child.take_jobs()
-        complaint = child.release()
-        self._dying.append(child)
+        complaint = self._part_with(child, selector)
         log.info("tag_child_ended", pid=child.pid, answered=child.answered, complaint=complaint)
         self._waiting.extendleft(reversed(innocent))
         if guilty is not None:
             self._blame(guilty, reason)
         elif not child.answered:
             self._count_barren(complaint)
+
+    def _part_with(self, child: ChildProcess, selector: selectors.BaseSelector) -> str:
+        """It was ended: let go of it, and return what it complained about."""
+        self._children.remove(child)
+        for end in (child.answers, child.requests):
+            if end in selector.get_map():
+                selector.unregister(end)
+        self._dying.append(child)
+        return child.release()
 
     def _count_barren(self, complaint: str) -> None:
         self._barren += 1
@@ -213,11 +276,11 @@ class Crew:
 
 def _watch_requests(child: ChildProcess, selector: selectors.BaseSelector) -> None:
     """Be told when a full pipe has room again, and only then."""
-    watched = child.requests_fd in selector.get_map()
+    watched = child.requests in selector.get_map()
     if child.has_unsent and not watched:
-        selector.register(child.requests_fd, selectors.EVENT_WRITE, child)
+        selector.register(child.requests, selectors.EVENT_WRITE, child)
     elif watched and not child.has_unsent:
-        selector.unregister(child.requests_fd)
+        selector.unregister(child.requests)
 
 
 def _nothing_known(error: str) -> Metadata:

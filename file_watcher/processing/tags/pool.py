@@ -6,8 +6,8 @@ ends a child that takes too long. mutagen itself is never imported here.
 
 from __future__ import annotations
 
-import os
 import selectors
+import socket
 import threading
 import time
 from collections import deque
@@ -55,7 +55,8 @@ class TagReader:
         self._running = False
         self._signalled = False
         self._selector: selectors.BaseSelector
-        self._wake_read = self._wake_write = -1
+        self._wake_read: socket.socket
+        self._wake_write: socket.socket
         self._threads: list[threading.Thread] = []
         self._slept_until = 0.0
         self._pulse = Pulse("fw-tags")
@@ -63,7 +64,8 @@ class TagReader:
     def start(self) -> None:
         """Start the thread; children start with the first file. Called once."""
         self._selector = selectors.DefaultSelector()
-        self._wake_read, self._wake_write = os.pipe()
+        # Windows can wait for sockets only.
+        self._wake_read, self._wake_write = socket.socketpair()
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         self._running = True
         self._threads.append(spawn("fw-tags", self._run, self._on_failure))
@@ -103,7 +105,7 @@ class TagReader:
         """Wake the thread once for all that came since it last looked. The lock is held; never blocks."""
         if not self._signalled:
             self._signalled = True
-            os.write(self._wake_write, b"\0")
+            self._wake_write.send(b"\0")
 
     def _run(self) -> None:
         try:
@@ -117,7 +119,7 @@ class TagReader:
                 ready = self._selector.select(seconds)
                 self._slept_until = time.monotonic()
                 for key, _ in ready:
-                    if key.fd == self._wake_read:
+                    if key.fileobj is self._wake_read:
                         self._acknowledge()
                     else:
                         self._crew.attend(key.data, self._selector)
@@ -125,7 +127,7 @@ class TagReader:
             self._end()
 
     def _acknowledge(self) -> None:
-        os.read(self._wake_read, 64)
+        self._wake_read.recv(64)
         self._signalled = False
 
     def _take_arrived(self) -> list[Job]:
@@ -137,7 +139,7 @@ class TagReader:
     def _end(self) -> None:
         with self._lock:
             self._running = False
-            os.close(self._wake_read)
-            os.close(self._wake_write)
+            self._wake_read.close()
+            self._wake_write.close()
         self._crew.dismiss(self._take_arrived())
         self._selector.close()

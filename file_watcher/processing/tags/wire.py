@@ -2,14 +2,15 @@
 
 Requests: length of the path (u32), the stat that is expected, the path. Answers come in the order of the
 requests: length (u32) and kind (u8), then JSON. The shared page holds what the child is at now, so that
-the parent knows the guilty file after a death without a message for each file. Kept free of imports that
-would lengthen the child's start.
+the parent knows the guilty file after a death without a message for each file; and how many requests the
+parent has taken back. Kept free of imports that would lengthen the child's start.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from enum import IntEnum
@@ -20,9 +21,19 @@ from file_watcher.processing.tags.identity import Identity
 
 _REQUEST: Final = struct.Struct("<IQqqQQ")
 _ANSWER: Final = struct.Struct("<IB")
-_PROGRESS: Final = struct.Struct("@dQ")
+_PROGRESS: Final = struct.Struct("@dQd")
+_WITHDRAWN: Final = struct.Struct("@Q")
+_WITHDRAWN_AT: Final = 64
+"""Apart from what the child writes."""
 PROGRESS_SIZE: Final = 4096
-"""One page, of which 16 bytes are used."""
+"""One page, of which 32 bytes are used."""
+
+
+def page_named(name: str) -> mmap:
+    """The page that the parent made, in the child: an inherited descriptor's, on Windows one with a name."""
+    if sys.platform == "win32":
+        return mmap(-1, PROGRESS_SIZE, tagname=name)
+    return mmap(int(name), PROGRESS_SIZE)
 
 
 class AnswerKind(IntEnum):
@@ -32,6 +43,8 @@ class AnswerKind(IntEnum):
     ANOTHER_FILE = 1
     DISK_FAILED = 2
     OUT_OF_MEMORY = 3
+    WITHDRAWN = 4
+    """The parent had taken it back before it was begun; another child has it."""
 
 
 def encode_request(path: bytes, identity: Identity) -> bytes:
@@ -74,7 +87,8 @@ def take_answers(buffer: bytearray) -> list[tuple[AnswerKind, Any]]:
 
 
 class Progress:
-    """The shared page: which request the child is at (counted from 1; 0 for none) and since when.
+    """The shared page: which request the child is at (counted from 1; 0 for none) and since when; and up to
+    which request the parent has taken back what is not begun.
 
     Both sides use the system's monotonic clock. Aligned stores of eight bytes cannot be seen half done.
     """
@@ -84,13 +98,26 @@ class Progress:
 
     def begin(self, number: int) -> None:
         """The child begins with its request of that number."""
-        _PROGRESS.pack_into(self._page, 0, time.monotonic(), number)
+        _PROGRESS.pack_into(self._page, 0, time.monotonic(), number, time.process_time())
 
     def rest(self) -> None:
         """The child is at nothing."""
-        _PROGRESS.pack_into(self._page, 0, 0.0, 0)
+        _PROGRESS.pack_into(self._page, 0, 0.0, 0, 0.0)
 
     def now(self) -> tuple[int, float]:
         """Number and start (monotonic seconds) of the request that the child is at."""
-        since, number = _PROGRESS.unpack_from(self._page, 0)
+        since, number, _ = _PROGRESS.unpack_from(self._page, 0)
         return number, since
+
+    def processor_before(self) -> float:
+        """The processor time (s) that the child had had when it began with the request that it is at."""
+        before: float = _PROGRESS.unpack_from(self._page, 0)[2]
+        return before
+
+    def withdraw(self, number: int) -> None:
+        """The parent wants no answer to requests up to that number any more, unless they are begun."""
+        _WITHDRAWN.pack_into(self._page, _WITHDRAWN_AT, number)
+
+    def is_withdrawn(self, number: int) -> bool:
+        """Whether the request of that number was taken back."""
+        return number <= int(_WITHDRAWN.unpack_from(self._page, _WITHDRAWN_AT)[0])

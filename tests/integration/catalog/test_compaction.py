@@ -101,7 +101,7 @@ class Tale:
     def reserve(self, count: int) -> None:
         """Note as perhaps sent, but send nothing."""
         if page := self.outbox.pending(0, 1000)[:count]:
-            self.outbox.reserve(page[-1].sequence)
+            self.outbox.reserve(page[-1].sequence, {one.library_id for one in page})
 
     def send(self, count: int = 1_000_000) -> list[bytes]:
         """Send the oldest that wait, as the relay does; returns their paths."""
@@ -257,7 +257,7 @@ def test_other_instances_messages_are_left_alone(tale: Tale) -> None:
     for _ in range(3):
         tale.tell("modified", A)
         tale.tell("modified", A, library_id=2)
-    Outbox(tale.database, [2]).reserve(1000)
+    Outbox(tale.database, [2]).reserve(1000, [2])
 
     assert tale.merge() == 2
 

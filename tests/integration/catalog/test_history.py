@@ -137,3 +137,18 @@ def test_every_question_goes_along_the_sequences(database: Database, outbox: Out
         assert index in plan, plan
         assert "TEMP B-TREE" not in plan
         assert "Sort" not in plan
+
+
+def test_text_of_a_path_narrows_and_its_wildcards_are_themselves(database: Database) -> None:
+    Libraries(database).ensure_library(ROOT)
+    outbox = Outbox(database, [1])
+    names = [b"a%b/c.mp3", b"axb/c_d.mp3", b"axb/cxd.mp3", b"\xfcber.mp3", "über.mp3".encode()]
+    outbox.record([message(record(name)) for name in names])
+    moved = record("new.mp3")
+    outbox.record([message(moved, "moved", old_path=ROOT + b"/old_name.mp3")])
+    assert sequences(database, Wanted(text="a%b")) == [1]
+    assert sequences(database, Wanted(text="c_d")) == [2]
+    assert sequences(database, Wanted(text="über")) == [5]
+    assert sequences(database, Wanted(text="old_name")) == [6]
+    assert sequences(database, Wanted(text="b/c", event_types=("created",)), newest=2) == [2, 3]
+    assert sequences(database, Wanted(text="nothing")) == []

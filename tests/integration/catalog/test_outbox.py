@@ -68,6 +68,25 @@ def test_the_depth_tells_how_many_wait_and_since_when(outbox: Outbox) -> None:
     assert outbox.depth() == (3, 101)
 
 
+def test_a_library_that_is_left_behind_is_read_apart(database: Database) -> None:
+    """The others are read on without it, but for what tells of a move; it is read from where it stopped."""
+    outbox = Outbox(database, [1, 2, 3])
+    outbox.record([message(library_id=1 + number % 2) for number in range(10)])
+    outbox.record([message(record(b"a.mp3"), "moved", old_path=b"/data/other/a.mp3", library_id=1)])
+    outbox.record([message(library_id=3), message(library_id=4)])
+
+    def found(left_behind: list[int], after: int = 0) -> list[int]:
+        return [one.sequence for one in outbox.pending(after, 5, left_behind)]
+
+    assert found([]) == [1, 2, 3, 4, 5]
+    assert found([1]) == [2, 4, 6, 8, 10]
+    assert found([1], 10) == [11, 12]
+    assert found([3, 1, 2]) == [11]
+    assert [one.sequence for one in outbox.pending_of(1, 3, 9, 2)] == [5, 7]
+    assert [one.sequence for one in outbox.pending_of(1, 7, 11, 9)] == [9, 11]
+    assert outbox.pending_of(4, 0, 99, 9) == [], "it is another's"
+
+
 def test_the_messages_of_other_libraries_are_left_alone(database: Database, outbox: Outbox) -> None:
     outbox.record([message(), message(library_id=2)])
 
@@ -157,13 +176,13 @@ def test_the_mark_of_what_may_have_been_sent_only_rises(database: Database, outb
             return of.sent_up_to(connection)
 
     assert mark(outbox) == 0
-    outbox.reserve(7)
-    outbox.reserve(5)
+    outbox.reserve(7, [1])
+    outbox.reserve(5, [1])
     assert mark(outbox) == 7
     both, none = Outbox(database, [1, 2]), Outbox(database, [])
     assert mark(Outbox(database, [2])) == 0
-    both.reserve(9)
-    none.reserve(100)
+    both.reserve(9, [1, 2])
+    none.reserve(100, [])
     assert [mark(each) for each in (outbox, Outbox(database, [2]), both, none)] == [9, 9, 9, 0]
 
 

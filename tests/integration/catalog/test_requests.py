@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from file_watcher.catalog.database import Database
-from file_watcher.catalog.requests import Instances, Requests
+from file_watcher.catalog.requests import Instances, Requests, Vitals
 from file_watcher.errors import CatalogUnavailable
 
 
@@ -144,6 +144,35 @@ def test_an_instance_lives_while_its_heart_beats(database: Database) -> None:
         {"state": "running"},
     )
     assert two.instance_id == "two"
+    assert [each.instance_id for each in instances.all()] == ["one", "two"]
     assert instances.live(now_ns + 11 * 10**9, max_age_seconds=10) == []
     instances.retire("two")
     assert [instance.instance_id for instance in instances.live(now_ns, 10)] == ["one"]
+
+
+def test_a_heartbeat_tells_how_the_work_gets_on(database: Database) -> None:
+    instances = Instances(database, "0.1.0")
+    libraries = [{"name": "music", "state": "watched"}]
+    instances.beat("one", {}, Vitals(libraries, {"recorded": 3}, errors=2, last_event_ns=5))
+    (one,) = instances.all()
+    assert (one.libraries, one.counters, one.errors, one.last_event_ns) == (libraries, {"recorded": 3}, 2, 5)
+    assert one.age_seconds(one.heartbeat_ns + 10**9) == 1.0
+    assert one.age_seconds(one.heartbeat_ns - 10**9) == 0.0, "clocks of hosts differ"
+    instances.beat("one", {})
+    assert (instances.all()[0].libraries, instances.all()[0].last_event_ns) == ([], None)
+
+
+def test_an_instance_that_went_without_a_word_is_forgotten_after_a_week(database: Database) -> None:
+    instances = Instances(database, "0.1.0")
+    for name in ("long gone", "just gone"):
+        instances.beat(name, {})
+    week_ns = 7 * 86_400 * 10**9
+    with database.writing() as connection:
+        connection.execute(
+            text(
+                "UPDATE fw_instances SET heartbeat_ns = heartbeat_ns - :age WHERE instance_id = 'long gone'"
+            ),
+            {"age": week_ns},
+        )
+    instances.beat("one", {})
+    assert [each.instance_id for each in instances.all()] == ["just gone", "one"]

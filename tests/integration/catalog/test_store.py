@@ -13,6 +13,7 @@ from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.questions import questions_for
 from file_watcher.catalog.store import Batch, CatalogStore, Refusal
 from file_watcher.model import FileRecord, Fingerprint, Library
+from file_watcher.watching.merge import is_as_told, is_unchanged
 from tests.support.catalog import DEVICE, ROOT, message, music, opened, record, store_of
 
 
@@ -83,6 +84,28 @@ def test_only_the_libraries_that_are_owned_are_seen(database: Database, store: C
     assert CatalogStore(database).find(mine.path, 42) == []
 
 
+def test_what_lies_outside_of_the_root_is_found_page_by_page(store: CatalogStore) -> None:
+    elsewhere = [record("x", path=b"/formerly/%d" % number, inode=number) for number in range(5)]
+    neighbour = record("x", path=ROOT + b"2/a", inode=9)
+    store.commit(
+        Batch(inserts=[record("mine"), *elsewhere, neighbour, record("other", library_id=2, inode=8)])
+    )
+
+    first = store.outside(music(), b"", 4)
+    assert [*first, *store.outside(music(), first[-1], 4)] == sorted(
+        each.path for each in [*elsewhere, neighbour]
+    )
+
+
+def test_modes_that_are_not_known_are_learnt_only_where_they_are_told_of(store: CatalogStore) -> None:
+    store.commit(Batch(inserts=[record("mine"), record("told", attributes="644 0 0")]))
+    assert [entry.trusted for entry in store.below(ROOT)] == [True, True]
+    store.own([music()], learns_attributes=[1])
+    assert [entry.trusted for entry in store.below(ROOT)] == [False, True]
+    store.own([music()], learns_attributes=[2])
+    assert [entry.trusted for entry in store.below(ROOT)] == [True, True]
+
+
 def test_a_scan_sees_only_settled_and_hashed_records_as_trusted(store: CatalogStore) -> None:
     store.commit(
         Batch(
@@ -95,7 +118,12 @@ def test_a_scan_sees_only_settled_and_hashed_records_as_trusted(store: CatalogSt
         )
     )
 
-    assert [entry.trusted for entry in store.below(ROOT)] == [True, False, False, False]
+    entries = store.below(ROOT)
+    assert [entry.trusted for entry in entries] == [True, False, False, True]
+    assert [is_unchanged(entry, entry.stat) for entry in entries] == [True, False, False, False]
+    assert [is_as_told(entry, entry.stat) for entry in entries] == [True, False, False, True], (
+        "with `hashing` none"
+    )
     assert store.below(ROOT)[0].stat == record("a").stat
 
 

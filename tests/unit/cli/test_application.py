@@ -10,7 +10,7 @@ import typer
 
 import file_watcher.cli.run as running
 from file_watcher.cli import app
-from file_watcher.settings import Settings
+from file_watcher.settings import Loaded, Settings
 from file_watcher.version import VERSION
 from tests.unit.cli.conftest import Invoke
 
@@ -22,8 +22,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings with which `run` would have served."""
     seen: list[Settings] = []
 
-    def serve(settings: Settings, _home: object, _format: str) -> int:
-        seen.append(settings)
+    def serve(loaded: Loaded, _home: object, _format: str) -> int:
+        seen.append(loaded.settings)
         return 0
 
     monkeypatch.setattr(running, "_serve", serve)

@@ -79,7 +79,7 @@ def test_programs_get_every_file_and_the_total(invoke: Invoke, url: str) -> None
     }
     assert len(small["files"]) == 13
     assert small["files"][-1]["path_base64"] == "L2RhdGEvbXVzaWMvc23/Cg=="
-    assert total == {"total": {"groups": 2, "files": 15, "wasted_bytes": 17_000_000}}
+    assert total == {"total": {"groups": 2, "files": 15, "wasted_bytes": 17_000_000, "unhashed": 0}}
 
 
 def test_a_catalog_without_copies_says_so(invoke: Invoke, url: str) -> None:
@@ -102,3 +102,14 @@ def test_what_cannot_be_asked_for_is_refused(
     result = invoke("duplicates", *arguments, "--database-url", url)
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+def test_files_without_hashes_are_said_not_to_have_been_compared(invoke: Invoke, url: str) -> None:
+    fill(url, *FEW_BIG, record("unread", inode=3, size=5_000_000, fingerprint=None))
+    told = invoke("duplicates", "--database-url", url).stdout.splitlines()
+    assert told[-2].startswith("1 file was not compared: the catalog has no hashes of them")
+    assert told[-1] == "1 group of 2 files waste 5.0 MB."
+    total = json.loads(invoke("duplicates", "--json", "--database-url", url).stdout.splitlines()[-1])
+    assert total["total"]["unhashed"] == 1
+    told = invoke("duplicates", "--min-size", "6MB", "--database-url", url).stdout.splitlines()
+    assert told == ["No file of the catalog has a copy."]

@@ -104,6 +104,13 @@ def test_a_time_narrows_and_shows_all_since(invoke: Invoke, url: str, database: 
 
 
 @pytest.mark.usefixtures("outbox")
+def test_text_of_a_path_narrows(invoke: Invoke, url: str) -> None:
+    assert types(invoke, url, "--text", "/a.mp3") == ["created", "moved"]
+    assert types(invoke, url, "--text", "b.mp", "--library", "1") == ["moved"]
+    assert types(invoke, url, "--text", "_.mp3") == []
+
+
+@pytest.mark.usefixtures("outbox")
 def test_a_line_of_json_holds_the_whole_message(invoke: Invoke, url: str) -> None:
     result = invoke("events", "--json", "--database-url", url)
     documents = [json.loads(line) for line in result.stdout.splitlines()]

@@ -1,12 +1,17 @@
-"""`migrate` makes and upgrades; `migrate --check` only looks."""
+"""`migrate` makes and upgrades; `migrate --check` only looks; `migrate --undo` takes it back."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import inspect
 
-from file_watcher.catalog.schema import REVISIONS
+from file_watcher.catalog.libraries import Libraries
+from file_watcher.catalog.owner import OwnerLock
+from file_watcher.catalog.schema import REVISIONS, downgrade, schema_state
 from tests.support.catalog import opened
 from tests.unit.cli.conftest import Invoke
 
@@ -23,22 +28,122 @@ def test_a_look_at_a_missing_catalog_makes_none(invoke: Invoke, url: str, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_older_catalog_is_told_by_a_look(
-    invoke: Invoke, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with opened(url):
-        pass
-    monkeypatch.setattr("file_watcher.catalog.schema.REVISIONS", (*REVISIONS, "9999"))
+def test_an_older_catalog_is_told_by_a_look_with_what_an_upgrade_adds(invoke: Invoke, url: str) -> None:
+    with opened(url) as database:
+        downgrade(database, "0003")
     result = invoke("migrate", "--check", "--database-url", url)
     assert result.exit_code == 1
     assert "is older than this version" in result.stderr
+    assert "From 0003 to 0004:\n  0004: What a fleet needs" in result.stdout
+
+
+def test_a_look_can_be_read_by_a_script(invoke: Invoke, url: str) -> None:
+    def look() -> tuple[int, dict[str, Any]]:
+        result = invoke("migrate", "--check", "--json", "--database-url", url)
+        return result.exit_code, json.loads(result.stdout)
+
+    missing = look()
+    with opened(url) as database:
+        current = look()
+        downgrade(database, "0002")
+        older = look()
+        downgrade(database)
+        empty = look()
+
+    assert [code for code, _ in (missing, current, older, empty)] == [1, 0, 1, 1]
+    assert current[1] == {
+        "database": url.removeprefix("sqlite:///"),
+        "state": "current",
+        "found": REVISIONS[-1],
+        "wanted": REVISIONS[-1],
+        "adds": [],
+        "obstacles": [],
+        "notices": True,
+    }
+    assert missing[1].keys() == current[1].keys() == older[1].keys()
+    assert [document["state"] for _, document in (missing, older, empty)] == ["empty", "older", "empty"]
+    assert [add[:4] for add in older[1]["adds"]] == ["0003", "0004"]
+
+
+def test_a_table_that_cannot_be_shared_is_told_before_anything_is_made(invoke: Invoke, url: str) -> None:
+    with opened(url) as database:
+        downgrade(database)
+        with database.writing() as connection:
+            connection.exec_driver_sql("CREATE TABLE libraries (id INTEGER PRIMARY KEY, folder TEXT)")
+    looked, tried, checked = (
+        invoke(*command, "--database-url", url)
+        for command in (("migrate", "--check"), ("migrate",), ("check",))
+    )
+    assert (looked.exit_code, tried.exit_code) == (2, 2)
+    for told in (looked.stderr, tried.stderr, checked.stdout):
+        assert "The table libraries has no column name, path, type, so it cannot be shared" in told
+
+
+# --undo
+
+
+def test_everything_can_be_taken_back_and_made_again(invoke: Invoke, url: str) -> None:
+    with opened(url) as database:
+        Libraries(database).ensure_libraries([b"/music"], "abc12345")
+        undone = invoke("migrate", "--undo", "--database-url", url)
+        with database.reading() as connection:
+            left = set(inspect(connection).get_table_names())
+    again, made = (invoke("migrate", *undo, "--database-url", url) for undo in (["--undo"], []))
+    assert (undone.exit_code, again.exit_code, made.exit_code) == (0, 0, 0)
+    assert left == set()
+    assert "Everything of file_watcher is taken out" in undone.stdout
+    assert "There is nothing of file_watcher" in again.stdout
+    assert "is made." in made.stdout
+
+
+def test_a_catalog_goes_back_to_the_step_of_an_earlier_version(invoke: Invoke, url: str) -> None:
+    with opened(url) as database:
+        Libraries(database).ensure_libraries([b"/music"], "abc12345")
+        back = invoke("migrate", "--undo", "--to", "0003", "--json", "--database-url", url)
+        with database.reading() as connection:
+            rows = connection.exec_driver_sql("SELECT path, is_watched FROM libraries").all()
+        forward = invoke("migrate", "--undo", "--to", "0004", "--database-url", url)
+    assert json.loads(back.stdout)["state"] == "older"
+    assert rows == [("/music", 0)]
+    assert forward.exit_code == 2
+    assert "can be taken back to base, 0001, 0002, not to 0004" in forward.stderr
+
+
+def test_a_catalog_that_is_owned_is_not_taken_back(invoke: Invoke, url: str) -> None:
+    with opened(url) as database:
+        assert database.path is not None
+        owner = OwnerLock(database.path)
+        owner.acquire()
+        try:
+            result = invoke("migrate", "--undo", "--database-url", url)
+        finally:
+            owner.release()
+        assert schema_state(database) == "current"
+    assert result.exit_code == 2
+    assert "Another file_watcher" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--check", "--undo"), "exclude one another"),
+        (("--to", "0003"), "--to goes with --undo"),
+        (("--undo",), "No catalog is at"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    invoke: Invoke, url: str, arguments: tuple[str, ...], told: str
+) -> None:
+    result = invoke("migrate", *arguments, "--database-url", url)
+    assert result.exit_code == 2
+    assert told in result.stderr
 
 
 def test_a_newer_catalog_is_left_alone(invoke: Invoke, url: str) -> None:
     with opened(url) as database, database.writing() as connection:
         connection.exec_driver_sql("UPDATE fw_alembic_version SET version_num = '9999'")
     looked, tried = (invoke("migrate", *check, "--database-url", url) for check in (["--check"], []))
-    assert (looked.exit_code, tried.exit_code) == (1, 2)
+    assert (looked.exit_code, tried.exit_code) == (2, 2)
     assert "is newer than this version knows" in looked.stderr
     assert "Install that version again" in tried.stderr
 

@@ -73,7 +73,7 @@ def test_what_lies_there_is_meant_once_however_many_ways_lead_to_it() -> None:
     assert intervals_of((b"/m", b"/m")) == intervals_of((b"/m",)) == ((b"/m", b"/m\0"), (b"/m/", b"/m0"))
     assert intervals_of((b"/m/a", b"/m")) == intervals_of((b"/m",))
     assert [first for first, _ in intervals_of((b"/z", b"/m"))] == [b"/m", b"/m/", b"/z", b"/z/"]
-    assert intervals_of(()) == ((b"/", b"0"),)
+    assert intervals_of(()) == ((b"", b"\xff"),)
 
 
 # libraries
@@ -98,3 +98,15 @@ def test_a_library_is_found_by_its_name_and_none_means_all(database: Database) -
 def test_a_catalog_without_libraries_says_so(database: Database) -> None:
     with pytest.raises(UsageError, match="has no library yet: start the service once"):
         chosen_libraries(database, None)
+
+
+def test_a_library_is_found_by_its_number_and_several_of_one_name_are_told_apart(database: Database) -> None:
+    rows = Libraries(database)
+    for root in (b"/data/music", b"/data/books"):
+        rows.save_library_state(LibraryState(rows.ensure_library(root).id))
+    assert [known.library.name for known in chosen_libraries(database, "2")] == ["books"]
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE libraries SET name = 'music'")
+    with pytest.raises(UsageError, match="say which by its number: #1, #2"):
+        chosen_libraries(database, "music")
+    assert [known.library.root for known in chosen_libraries(database, "#2")] == [b"/data/books"]

@@ -8,6 +8,7 @@ from file_watcher.lifecycle import Deadline
 from file_watcher.model import OutboxMessage
 from file_watcher.outlet import Source
 from file_watcher.publishing.lane import Lane
+from tests.support.jobs import job, recorded_job
 from tests.support.parcels import LIBRARY, message, notice
 
 
@@ -102,6 +103,14 @@ def test_what_is_replayed_to_a_queue_of_a_broker_is_not_for_the_program() -> Non
     at.delivery.submit([message(1, queue="somebodys")])
     assert at.names() == []
     assert at.relay.confirmed == [1]
+
+
+def test_a_job_that_a_service_left_behind_is_not_for_the_program() -> None:
+    at = Scene(existing=True)
+    at.delivery.start()
+    at.delivery.submit([recorded_job(1, job(queue="file")), message(2)])
+    assert at.relay.confirmed == [1]
+    assert at.names() == ["event-2"]
 
 
 def test_it_is_a_stage_without_a_thread() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -227,3 +228,21 @@ def test_a_source_may_be_set_while_others_are_being_asked() -> None:
     metrics.set_queue_source("work", add_another)
     assert value(metrics, "watcher_queue_depth", queue="work") == 1.0
     assert value(metrics, "watcher_queue_depth", queue="late") == 1.0
+
+
+def test_the_totals_are_sums_over_all_labels() -> None:
+    metrics = Metrics()
+    assert set(metrics.totals().values()) == {0}
+    assert not metrics.last_recorded_ns
+    before = time.time_ns()
+    metrics.hint_seen("created", MUSIC)
+    metrics.hint_seen("deleted", MUSIC)
+    metrics.recorded("file_events", "created", 3)
+    metrics.recorded("file_events", "deleted")
+    metrics.error("tags")
+    metrics.hashed(1_000, 0.1)
+    metrics.published(0.1)
+    metrics.published(0.2)
+    told = {name: total for name, total in metrics.totals().items() if total}
+    assert told == {"hints": 2, "recorded": 4, "errors": 1, "hashed_bytes": 1_000, "published": 2}
+    assert before <= (metrics.last_recorded_ns or 0) <= time.time_ns()

@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from file_watcher.ops.terminal import EventPrinter, cut_middle, display_width
+from file_watcher.publishing.message import encode_job
+from tests.support.jobs import job
 
 any_text = st.text(max_size=60)
 any_json = st.recursive(
@@ -101,6 +103,13 @@ def test_a_notice_shows_its_kind_and_library() -> None:
     assert stream.getvalue() == "12:00:00 library.scanned music\n"
 
 
+def test_a_job_shows_what_is_asked_for_where_and_for_how_many_events() -> None:
+    stream = io.StringIO()
+    body = encode_job(job(path=b"/data/music/Album"), "abc12345")
+    EventPrinter(stream, color=False, roots=[b"/data/music"], columns=200).event(body)
+    assert stream.getvalue() == "12:00:05 media:scan music  Album  2 created, 1 moved\n"
+
+
 def test_a_path_outside_the_roots_is_shown_whole() -> None:
     assert "  /elsewhere/x.mp3  " in printed(file_path="/elsewhere/x.mp3")
     assert "  /data2/x.mp3  " in printed(file_path="/data2/x.mp3")
@@ -149,6 +158,16 @@ def test_a_long_path_loses_its_middle_and_keeps_its_name_and_the_size() -> None:
     assert line.startswith("12:00:00 created   music  deep/")
     assert line.endswith("/song.flac  5.1 MB")
     assert "…" in line
+
+
+def test_what_finds_no_room_beside_the_path_is_left_out_rather_than_cut() -> None:
+    metadata = {"duration": 222.3, "tags": {"title": "A Rather Long Title", "artist": "Somebody"}}
+    narrow = printed(
+        columns=70, file_path="/data/music/Somebody/An Album/01 A Rather Long Title.flac", metadata=metadata
+    )
+    assert narrow.endswith("Long Title.flac  5.1 MB  3:42")
+    wide = printed(columns=120, file_path="/data/music/a.flac", metadata=metadata)
+    assert wide.endswith('a.flac  5.1 MB  3:42  "A Rather Long Title" – Somebody')
 
 
 def test_a_long_move_keeps_something_of_both_ends() -> None:

@@ -107,3 +107,27 @@ def test_the_stacks_name_the_place_where_each_thread_waits() -> None:
 
     assert "test_watchdog.py:" in line
     assert "wait_here" in line
+
+
+def test_a_stage_that_was_stuck_and_ended_since_has_moved_again() -> None:
+    """Workers come and go; one that hung and then ended must not fail the health for ever."""
+    vigil = Vigil(10, 2)
+    looks(vigil, STILL, 20)
+    assert vigil.look([], 20).moving == ["fw-decide"]
+    assert vigil.look([], 21).moving == []
+    assert looks(vigil, STILL, 40, 22) == ["stuck at 31"]
+
+
+def test_threads_whose_number_changes_are_watched_as_a_group() -> None:
+    pulse, metrics, members = Pulse("fw-hash-7"), Metrics(), [Progress("fw-hash-1", 1, None)]
+    watchdog = Watchdog([], metrics, lambda name, error: None, 0.2, [lambda: members])
+    watchdog.start()
+    try:
+        pulse.at("examines", b"/music/hangs.mp3")
+        members.append(pulse.look())
+        wait_for(lambda: not watchdog.health().ok, "the hang to be noticed")
+        members.pop()
+        wait_for(lambda: watchdog.health().ok, "the end of the thread to be noticed")
+    finally:
+        watchdog.close()
+        assert watchdog.join(Deadline(5))

@@ -35,7 +35,7 @@ def tell(known: FileRecord | None, observation: Observation) -> tuple[list[FileE
     """The events of one round about one file, and its row afterwards."""
     view, out = CatalogView([known] if known else []), Decision()
     assert isinstance(observation.sight, FileStat)
-    ContentTeller(view, StepClock(World()), 0, out).tell(observation, observation.sight)
+    ContentTeller(view, StepClock(World()), lambda _: 0, out).tell(observation, observation.sight)
     left = view.at(PATH)
     assert left is not None
     return out.events, left, out

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from file_watcher.errors import CatalogUnavailable
-from file_watcher.model import FileEvent, FileRecord, Library, Observation, Source
+from file_watcher.model import FileEvent, FileRecord, FileStat, Library, Observation, Source, Undecided
 from file_watcher.processing.decider import Decider, DeciderConfig, Outcome
 from file_watcher.processing.view import RowChanges
 from tests.support.pipeline import StepClock, check_all_accounted_for
 from tests.support.scene import Scene, paths, told
-from tests.support.world import MemoryLedger, fingerprint_of
+from tests.support.world import LIBRARY, MemoryLedger, fingerprint_of
 
 A, B, C, D = b"/lib/a", b"/lib/b", b"/lib/c", b"/lib/d"
 NOW = 1000.0
@@ -30,12 +30,14 @@ class Desk(Scene):
         self.ledger = MemoryLedger()
         self.oldest_undecided: float | None = None
         """Hints from after this time are decided."""
+        self.under_way: list[tuple[float, FileStat]] = []
+        """But for these files, which are being read."""
         self.decider = Decider(
             DeciderConfig(MOVE_WINDOW, PATIENCE),
             self.ledger,
             self.world,
             StepClock(self.world),
-            lambda now: self.oldest_undecided,
+            lambda now: Undecided(self.oldest_undecided, tuple(self.under_way)),
         )
 
     def know_as_is(self, path: bytes, **fields: object) -> FileRecord:
@@ -182,13 +184,68 @@ def test_a_file_that_is_gone_waits_no_longer_for_hints_that_came_after_it(desk: 
     assert desk.tell(after=2.0) == [("deleted", A)]
 
 
+OTHER = FileStat(1 << 40, 1, 1, 7, 4_711)
+"""Of a file that takes long to read."""
+
+
+def test_a_file_that_is_gone_does_not_wait_for_a_long_reading_of_a_file_that_it_cannot_be(desk: Desk) -> None:
+    desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.under_way = [(NOW - 5.0, OTHER)]
+    assert desk.tell(after=MOVE_WINDOW) == [("deleted", A)]
+
+
+@pytest.mark.parametrize("what", ["inode", "size"])
+def test_a_file_that_is_gone_waits_for_a_long_reading_of_a_file_that_it_may_be(desk: Desk, what: str) -> None:
+    """Of its size its content may be, too; with its inode the reading may tell that it was written to."""
+    row = desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.under_way = [(NOW, OTHER._replace(**{what: getattr(row.stat, what)}))]
+    assert desk.tell(after=10 * PATIENCE - 0.1) == []
+    assert desk.tell(after=10 * PATIENCE) == [("deleted", A)], "what hangs is not waited for"
+
+
+def test_a_copy_that_takes_long_to_read_still_claims_what_was_deleted_behind_it(desk: Desk) -> None:
+    row = desk.know(A, b"one")
+    desk.world.write(B, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.under_way = [(NOW - 5.0, OTHER._replace(size=row.stat.size))]
+    assert desk.tell(after=20.0) == []
+    desk.under_way = []
+    assert desk.tell(desk.see(B), after=21.0) == [("renamed", B, A)]
+
+
+def test_a_long_reading_that_began_later_is_not_waited_for(desk: Desk) -> None:
+    row = desk.know(A, b"one")
+    desk.world.delete(A)
+    desk.step(desk.see(A))
+    desk.under_way = [(NOW + 0.1, row.stat)]
+    assert desk.tell(after=MOVE_WINDOW) == [("deleted", A)]
+
+
+def test_a_move_onto_a_known_file_waits_for_readings_only_where_that_one_may_be_among_them(
+    desk: Desk,
+) -> None:
+    desk.know(A, b"one")
+    row = desk.know(B, b"two!")
+    desk.world.rename(A, B)
+    desk.under_way = [(NOW - 5.0, OTHER._replace(size=row.stat.size))]
+    desk.step(desk.see(A), desk.see(B, A))
+    assert desk.tell(after=20.0) == []
+    desk.under_way = [(NOW - 5.0, OTHER)]
+    assert desk.tell(after=21.0) == [("deleted", B), ("renamed", B, A)]
+
+
 def test_while_very_many_are_held_none_waits_longer_than_the_window(desk: Desk) -> None:
     decider = Decider(
         DeciderConfig(MOVE_WINDOW, PATIENCE, most_held=1),
         desk.ledger,
         desk.world,
         StepClock(desk.world),
-        lambda now: 0.0,
+        lambda now: Undecided(0.0, ((0.0, OTHER),)),
     )
     for path in (A, B):
         desk.know(path, path)
@@ -206,7 +263,7 @@ def test_patience_is_never_shorter_than_the_move_window(desk: Desk) -> None:
         desk.ledger,
         desk.world,
         StepClock(desk.world),
-        lambda now: 0.0,
+        lambda now: Undecided(0.0, ((0.0, OTHER),)),
     )
     desk.know(A, b"one")
     desk.world.delete(A)
@@ -460,7 +517,7 @@ def test_an_absence_loads_its_own_row_and_no_more(desk: Desk) -> None:
             asked.append((set(paths), set(inodes), set(contents)))
             return super().load(paths, inodes, contents)
 
-    decider = Decider(DeciderConfig(), Asked(), desk.world, StepClock(desk.world), lambda now: None)
+    decider = Decider(DeciderConfig(), Asked(), desk.world, StepClock(desk.world), lambda now: Undecided())
     decider.step([desk.see(b"/lib/d/x")], NOW)
     desk.world.write(A, b"one")
     decider.step([desk.see(A)], NOW)
@@ -482,7 +539,7 @@ def test_rows_below_are_asked_for_only_where_a_new_file_stands(desk: Desk) -> No
             return super().records_below(paths)
 
     ledger = Asked()
-    decider = Decider(DeciderConfig(), ledger, desk.world, StepClock(desk.world), lambda now: None)
+    decider = Decider(DeciderConfig(), ledger, desk.world, StepClock(desk.world), lambda now: Undecided())
     ledger.rows[A] = desk.know(A, b"one")
     desk.world.write(B, b"two")
     decider.step([desk.see(A), desk.see(B), desk.see(C)], NOW)
@@ -507,14 +564,16 @@ def test_the_decider_passes_on_what_the_filters_no_longer_want(desk: Desk) -> No
 
 def test_how_coarse_timestamps_are_decides_what_is_racy(desk: Desk) -> None:
     desk.world.write(A, b"one")
+    coarse: dict[int, int] = {}
     for granularity_ns, racy in ((20_000_000, False), (2_000_000_000, True)):
+        coarse[LIBRARY.id] = granularity_ns
         ledger = MemoryLedger()
         decider = Decider(
-            DeciderConfig(granularity_ns=granularity_ns),
+            DeciderConfig(granularity_of=lambda library: coarse[library.id]),
             ledger,
             desk.world,
             StepClock(desk.world),
-            lambda now: None,
+            lambda now: Undecided(),
         )
         decider.step([desk.see(A)], NOW)
         assert ledger.rows[A].racy is racy
@@ -545,7 +604,7 @@ def test_a_ledger_gets_each_batch_in_one_call(desk: Desk) -> None:
             batches.append(len(events))
             super().record(rows, events)
 
-    decider = Decider(DeciderConfig(), Counting(), desk.world, StepClock(desk.world), lambda now: None)
+    decider = Decider(DeciderConfig(), Counting(), desk.world, StepClock(desk.world), lambda now: Undecided())
     for path in (A, B, C):
         desk.world.write(path, path)
     decider.step([desk.see(path) for path in (A, B, C)], NOW)

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from structlog.testing import capture_logs
 
-from file_watcher.errors import CatalogError, CatalogOccupied, CatalogUnavailable
+from file_watcher.errors import CatalogError, CatalogOccupied, CatalogUnavailable, LeaseLost
 from file_watcher.lifecycle import Deadline
 from file_watcher.model import (
     EventType,
@@ -24,7 +24,7 @@ from file_watcher.model import (
     Ticket,
 )
 from file_watcher.processing.decider import Decider, Outcome
-from file_watcher.processing.deciding import DecidingConfig, DecidingStage
+from file_watcher.processing.deciding import DecidingConfig, DecidingStage, Pauses
 from file_watcher.processing.decision import Decision
 from file_watcher.processing.examine import Examination
 from file_watcher.telemetry import Telemetry
@@ -151,7 +151,7 @@ class Office:
         self.failures: list[BaseException] = []
         self.stage = DecidingStage(
             DecidingConfig(
-                batch_size, unknown_pause=30.0, first_retry=0.01, longest_retry=0.02, granularity=granularity
+                batch_size, lambda _: Pauses(30.0, granularity), first_retry=0.01, longest_retry=0.02
             ),
             cast("Decider", self.decider),
             self.told,
@@ -368,6 +368,17 @@ def test_a_long_write_of_our_own_is_waited_for_and_is_no_outage() -> None:
     assert logs == []
 
 
+def test_a_library_that_another_instance_owns_now_is_no_outage_and_the_rest_is_decided_again() -> None:
+    with working() as office, capture_logs() as logs:
+        office.decider.outage = LeaseLost(frozenset({7}))
+        office.decider.outages = 1
+        office.submit(ticket())
+        office.wait_until_done()
+        assert office.decider.batches == [[b"/lib/a"]]
+        assert office.told.of("error") == []
+    assert logs == []
+
+
 def test_an_outage_shows_in_the_health() -> None:
     with working() as office:
         assert office.stage.health().ok
@@ -451,6 +462,15 @@ def test_what_is_racy_is_read_once_more_when_the_filesystems_clock_has_moved_on(
         office.submit(ticket())
         (look,) = wait_for(lambda: office.told.of("look_at"), "another look")
         assert look == (b"/lib/a", {"delay": 2.0, "must_hash": True, "background": True})
+
+
+def test_a_smaller_batch_holds_from_the_next_one_on() -> None:
+    with working(batch_size=64) as office:
+        office.stage.set_batch_size(2)
+        office.submit(*(ticket(str(number)) for number in range(7)))
+        office.wait_until_done(7)
+        assert max(len(each) for each in office.decider.batches) <= 2
+        assert office.stage.wait_for_room(0.0)
 
 
 def test_a_file_whose_tags_could_not_be_had_is_read_again_in_the_background() -> None:

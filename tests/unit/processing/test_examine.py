@@ -59,16 +59,16 @@ class Around:
     def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
         return [row for row in self.rows if row.path == path or row.stat.inode == inode]
 
-    def is_open_for_writing(self, path: bytes, device: int) -> bool | None:
+    def is_open_for_writing(self, path: bytes, library: Library, device: int) -> bool | None:
         return self.is_open
 
     def inode_with_other_names(self, path: bytes) -> int:
         return self.linked_inode
 
-    def attributes(self, path: bytes) -> str | None:
+    def attributes(self, path: bytes, library: Library) -> str | None:
         return self.mode
 
-    def read(self, path: bytes) -> Reading:
+    def read(self, path: bytes, library: Library) -> Reading:
         self.reads += 1
         if isinstance(self.reading, Exception):
             raise self.reading
@@ -102,7 +102,7 @@ def row(path: bytes = A, stat: FileStat = STAT, **fields: object) -> FileRecord:
 
 def examine(around: Around, **ticket: object) -> Examination:
     config = SettleConfig(quiet=1.0, max_wait=30.0)
-    return Examiner(config, around).examine(replace(TICKET, **ticket), NOW)  # type: ignore[arg-type]
+    return Examiner(lambda _: config, around).examine(replace(TICKET, **ticket), NOW)  # type: ignore[arg-type]
 
 
 def observed(examination: Examination) -> Observation:
@@ -168,6 +168,26 @@ def test_what_is_not_seen_is_observed_as_it_is(sight: Sight) -> None:
     around = Around(sight=sight)
     assert observed(examine(around)).sight is sight
     assert around.reads == 0
+
+
+def test_a_file_whose_hashes_nobody_wants_is_not_read_but_its_tags_are() -> None:
+    around = Around(tags=Future())
+    config = SettleConfig(quiet=1.0, max_wait=30.0)
+    examination = Examiner(lambda _: config, around, hashes=lambda _: False).examine(TICKET, NOW)
+    seen = observed(examination)
+    assert (seen.sight, seen.fingerprint, seen.unhashed, around.reads) == (STAT, None, True, 0)
+    assert examination.tags is around.tags
+    assert examination.again_after == 1.0, "the pause before its tags are asked for again"
+
+
+@pytest.mark.parametrize(("size", "is_announced"), [((1 << 20) - 1, False), (1 << 20, True)])
+def test_a_reading_that_may_take_long_is_announced(size: int, *, is_announced: bool) -> None:
+    announced: list[tuple[Ticket, FileStat]] = []
+    around = Around(sight=STAT._replace(size=size))
+    config = SettleConfig(quiet=1.0, max_wait=30.0)
+    examiner = Examiner(lambda _: config, around, begins_reading=lambda *what: announced.append(what))
+    examiner.examine(TICKET, NOW)
+    assert announced == ([(TICKET, around.sight)] if is_announced else [])
 
 
 # -- settling ------------------------------------------------------------------------------------------
@@ -302,6 +322,30 @@ def test_a_write_under_a_name_that_is_not_wanted_makes_the_wanted_names_dirty() 
     assert examine(around).other_links == ()
 
 
+def test_each_library_settles_by_its_own_rules() -> None:
+    """The same open file, still for ten seconds: told in one library, waited for in the other, rests in the third."""
+    other, streams = replace(LIBRARY, id=2), replace(LIBRARY, id=3)
+    settling = {
+        LIBRARY.id: SettleConfig(1.0, 5.0),
+        other.id: SettleConfig(2.0, 60.0),
+        streams.id: SettleConfig(),
+    }
+    around = Around(is_open=True, rows=[row(fingerprint=None, growing=True, awaits_idle=True)])
+    examiner = Examiner(
+        lambda library: settling[library.id],
+        around,
+        lambda library: StreamConfig(idle=3600.0) if library.id == streams.id else None,
+        lambda: STAT.ctime_ns + 10**9,
+    )
+    seen = replace(TICKET, closed=True, last_stat=STAT, still_since=NOW - 10)
+    told, waits, rests = (
+        examiner.examine(replace(seen, library=each), NOW) for each in (LIBRARY, other, streams)
+    )
+    assert (observed(told).fingerprint, observed(told).idle, told.keep_watching_after) == (ONE, None, 5.0)
+    assert (waits.observation, waits.again_after) == (None, 2.0)
+    assert (rests.observation, rests.rests) == (None, True)
+
+
 # -- streams -------------------------------------------------------------------------------------------
 
 
@@ -309,7 +353,9 @@ def examine_stream(around: Around, age: float, **ticket: object) -> Examination:
     """Examine a file of a stream library that was written so many seconds ago; it is idle after 60."""
     stream = StreamConfig(idle=60.0, quiet=1.0, max_wait=30.0)
     now_ns = STAT.ctime_ns + int(age * 1e9)
-    examiner = Examiner(SettleConfig(quiet=1.0, max_wait=30.0), around, stream, lambda: now_ns)
+    examiner = Examiner(
+        lambda _: SettleConfig(quiet=1.0, max_wait=30.0), around, lambda _: stream, lambda: now_ns
+    )
     return examiner.examine(replace(TICKET, **ticket), NOW)  # type: ignore[arg-type]
 
 

@@ -317,7 +317,7 @@ def test_of_large_files_only_so_many_are_read_at_once_and_small_ones_at_any_time
 
     is_told_to_stop = iter((False, False))
     fingerprinter = Fingerprinter(
-        lambda: next(is_told_to_stop, stop.is_set()), limiter=meanwhile, long_readings=1
+        lambda: next(is_told_to_stop, stop.is_set()), limiter=meanwhile, long_readings=lambda: 1
     )
     with pytest.raises(Interrupted):
         fingerprinter.read(bytes(large))

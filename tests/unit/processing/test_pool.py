@@ -18,6 +18,7 @@ from file_watcher.processing.examine import Examination
 from file_watcher.processing.fingerprint import Interrupted
 from file_watcher.processing.pool import PoolConfig, WorkerPool
 from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
+from file_watcher.pulse import Progress
 from file_watcher.telemetry import Telemetry
 from tests.support.waiting import wait_for
 from tests.support.world import LIBRARY
@@ -144,7 +145,7 @@ def test_a_worker_that_met_a_database_that_is_away_takes_no_other_file_for_a_whi
         wait_for(lambda: len(asked) == 4, "two rounds of two workers")
 
         assert asked[2] - asked[0] >= 1.0
-        assert all(source().doing is None for source in pool.progress[:2]), "that is no hang"
+        assert all(worker.doing is None for worker in pool.progress()[:2]), "that is no hang"
 
 
 def test_a_worker_tells_what_it_is_at_and_each_block_of_a_file_is_progress() -> None:
@@ -157,7 +158,13 @@ def test_a_worker_tells_what_it_is_at_and_each_block_of_a_file_is_progress() -> 
         return Examination(seen(ticket))
 
     with working(examine, PoolConfig(threads=1, queue_size=8, in_flight=1)) as (pool, outcomes):
-        (worker, workers) = pool.progress
+
+        def worker() -> Progress:
+            return pool.progress()[0]
+
+        def workers() -> Progress:
+            return pool.progress()[-1]
+
         assert (worker().doing, workers().doing) == (None, None)
         pool.put(ticket("large"), 1)
         pool.put(ticket("behind it"), 1)
@@ -267,7 +274,7 @@ def one_file_with_tags() -> Iterator[tuple[WorkerPool, Outcomes, Future[Metadata
 
     def examine(ticket: Ticket, now: float) -> Examination:
         plain = Examination(seen(ticket), STAT)
-        return replace(plain, tags=tags) if ticket.path == b"/lib/a" else plain
+        return replace(plain, tags=tags, again_after=1.5) if ticket.path == b"/lib/a" else plain
 
     with working(examine) as (pool, outcomes):
         pool.put(ticket(), 1)
@@ -280,7 +287,8 @@ def one_file_with_tags() -> Iterator[tuple[WorkerPool, Outcomes, Future[Metadata
 def test_tags_join_the_observation() -> None:
     with one_file_with_tags() as (_, outcomes, tags):
         tags.set_result({"duration": 3.0})
-        assert outcomes.only() == Examination(replace(seen(ticket()), metadata={"duration": 3.0}), STAT)
+        told = replace(seen(ticket()), metadata={"duration": 3.0})
+        assert outcomes.only() == Examination(told, STAT, 1.5)
 
 
 def test_a_medium_that_could_not_be_understood_is_counted_by_who_read_it_alone() -> None:
@@ -290,10 +298,11 @@ def test_a_medium_that_could_not_be_understood_is_counted_by_who_read_it_alone()
         assert outcomes.errors == []
 
 
-def test_a_file_that_changed_before_its_tags_were_read_is_looked_at_again() -> None:
+def test_a_file_that_changed_before_its_tags_were_read_is_looked_at_again_when_it_was_quiet() -> None:
+    """At once would be a busy loop where it is rewritten without end."""
     with one_file_with_tags() as (_, outcomes, tags):
         tags.set_exception(FileChanged(b"/lib/a"))
-        assert outcomes.put_off == [(ticket(), None, 0.0)]
+        assert outcomes.put_off == [(ticket(), None, 1.5)]
         assert outcomes.submitted == []
 
 
@@ -343,3 +352,104 @@ def test_joining_does_not_wait_beyond_the_deadline() -> None:
         pool.close()
         assert not pool.join(Deadline(0.05))
         gate.set()
+
+
+# -- another size --------------------------------------------------------------------------------------
+
+
+class Gate:
+    """An examination that lasts until it is let go, and tells how many are under way at once."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Semaphore(0)
+        self.inside: list[str] = []
+        self.most_inside = 0
+        self.names: set[str] = set()
+        self._lock = threading.Lock()
+
+    def examine(self, ticket: Ticket, now: float) -> Examination:
+        with self._lock:
+            self.inside.append(ticket.path.decode())
+            self.most_inside = max(self.most_inside, len(self.inside))
+            self.names.add(threading.current_thread().name)
+        self.go_on.acquire(timeout=30)
+        with self._lock:
+            self.inside.remove(ticket.path.decode())
+        return Examination(seen(ticket))
+
+
+def workers_of(pool: WorkerPool) -> list[str]:
+    return [worker.stage for worker in pool.progress()[:-1]]
+
+
+def test_more_threads_take_what_waits() -> None:
+    gate = Gate()
+    with working(gate.examine, PoolConfig(threads=1, queue_size=8, in_flight=1)) as (pool, outcomes):
+        for number in range(4):
+            pool.put(ticket(str(number)), 1)
+        wait_for(lambda: len(gate.inside) == 1, "the one worker to be at a file")
+        pool.resize(PoolConfig(threads=3, queue_size=8, in_flight=3))
+        wait_for(lambda: len(gate.inside) == 3, "three workers to be at files")
+        assert workers_of(pool) == ["fw-hash-1", "fw-hash-2", "fw-hash-3"]
+        assert pool.threads == 3
+        gate.go_on.release(4)
+        wait_for(lambda: len(outcomes.submitted) == 4, "all files")
+
+
+def test_a_thread_too_many_ends_after_its_file_and_idle_ones_at_once() -> None:
+    gate = Gate()
+    with working(gate.examine, PoolConfig(threads=4, queue_size=8, in_flight=4)) as (pool, outcomes):
+        for number in range(2):
+            pool.put(ticket(str(number)), 1)
+        wait_for(lambda: len(gate.inside) == 2, "two workers to be at files")
+        pool.resize(PoolConfig(threads=1, queue_size=8, in_flight=1))
+        wait_for(lambda: len(workers_of(pool)) <= 3, "the idle ones to end")
+        pool.put(ticket("later"), 1)
+        gate.go_on.release(3)
+        wait_for(lambda: len(outcomes.submitted) == 3, "all files")
+        wait_for(lambda: workers_of(pool) == ["fw-hash-1"], "the others to end")
+        assert sorted(each.path for each, _ in outcomes.submitted) == [b"/lib/0", b"/lib/1", b"/lib/later"]
+
+
+def test_a_thread_that_is_wanted_again_before_it_ended_goes_on() -> None:
+    gate = Gate()
+    with working(gate.examine, PoolConfig(threads=2, queue_size=8, in_flight=2)) as (pool, outcomes):
+        for number in range(4):
+            pool.put(ticket(str(number)), 1)
+        wait_for(lambda: len(gate.inside) == 2, "both workers to be at files")
+        pool.resize(PoolConfig(threads=1, queue_size=8, in_flight=1))
+        pool.resize(PoolConfig(threads=2, queue_size=8, in_flight=2))
+        gate.go_on.release(4)
+        wait_for(lambda: len(outcomes.submitted) == 4, "all files")
+        assert gate.names == {"fw-hash-1", "fw-hash-2"}
+        assert gate.most_inside == 2
+
+
+def test_resizing_all_the_time_loses_no_file_and_examines_none_twice() -> None:
+    with working(lambda ticket, now: Examination(seen(ticket))) as (pool, outcomes):
+
+        def feed() -> None:
+            for number in range(2000):
+                while not pool.put(ticket(str(number)), 1.0):
+                    pass
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        sizes = 0
+        while feeder.is_alive():
+            sizes += 1
+            pool.resize(PoolConfig(threads=1 + sizes % 5, queue_size=1 + sizes % 7, in_flight=1 + sizes % 3))
+            feeder.join(0.001)
+        wait_for(lambda: len(outcomes.submitted) >= 2000, "all files")
+        assert sizes > 1
+        pool.resize(PoolConfig(threads=2, queue_size=8, in_flight=2))
+        wait_for(lambda: len(workers_of(pool)) == 2, "the surplus to end")
+        told = [each.path for each, _ in outcomes.submitted]
+        assert len(told) == len(set(told)) == 2000
+
+
+def test_a_pool_that_is_closing_starts_no_thread() -> None:
+    with working(lambda ticket, now: Examination(seen(ticket)), PoolConfig(1, 8, 1)) as (pool, _):
+        pool.close()
+        pool.resize(PoolConfig(threads=4, queue_size=8, in_flight=4))
+        assert len(workers_of(pool)) <= 1

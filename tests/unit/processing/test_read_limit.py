@@ -64,3 +64,47 @@ def test_a_file_is_read_at_the_rate_on_average(clock: Clock) -> None:
 def test_nothing_read_is_nothing_waited_for(clock: Clock) -> None:
     ReadLimit(10 * MB, clock.wait)(0)
     assert clock.waits == []
+
+
+def test_another_rate_holds_for_the_next_block_and_what_was_booked_before_is_forgotten(clock: Clock) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        limit.set_rate(10 * MB)
+
+    limit = ReadLimit(1, wait)
+    limit(MB)
+    assert waits == [0.5], "it would have been eleven days"
+    limit(MB)
+    assert waits[1:] == [pytest.approx(0.1)]
+
+
+def test_no_rate_is_no_limit(clock: Clock) -> None:
+    limit = ReadLimit(None, clock.wait)
+    limit(MB)
+    limit.set_rate(10 * MB)
+    limit(MB)
+    limit.set_rate(None)
+    limit(MB)
+    assert clock.waits == [pytest.approx(0.1)]
+
+
+def test_the_same_rate_once_more_changes_nothing(clock: Clock) -> None:
+    waits: list[float] = []
+    limit = ReadLimit(10 * MB, waits.append)
+    limit(MB)
+    limit.set_rate(10 * MB)
+    limit(MB)
+    assert waits == [pytest.approx(0.1), pytest.approx(0.2)]
+
+
+def test_a_stop_ends_the_wait() -> None:
+    waits: list[float] = []
+
+    def stopped(seconds: float) -> bool:
+        waits.append(seconds)
+        return True
+
+    ReadLimit(1, stopped)(MB)
+    assert waits == [0.5]

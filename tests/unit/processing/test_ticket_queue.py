@@ -119,3 +119,52 @@ def test_a_queue_full_of_others_has_room_for_what_goes_first() -> None:
     assert not lanes.put(ticket(2), 0.0)
     assert lanes.put(first(3), 0.0)
     assert not lanes.put(first(4), 0.0)
+
+
+def test_a_steady_stream_of_what_goes_first_leaves_every_fourth_turn_to_the_others() -> None:
+    lanes = TicketQueue(100)
+    for number in range(25):
+        lanes.put(ticket(number), 0.0)
+    others = 0
+    for number in range(100):
+        assert lanes.put(first(number), 0.0)
+        taken = lanes.get(0.0)
+        assert taken is not None
+        others += not taken.is_first
+    assert others == 25
+
+
+# -- another size --------------------------------------------------------------------------------------
+
+
+def test_a_larger_queue_lets_in_who_found_it_full() -> None:
+    tickets = TicketQueue(1)
+    tickets.put(ticket(1), 0.0)
+    producer = run(lambda: tickets.put(ticket(2), 30.0))
+    wait_for(lambda: tickets._has_room._waiters, "the producer to wait")  # type: ignore[attr-defined]
+    tickets.resize(4)
+    producer.join(10)
+    assert len(tickets) == 2
+
+
+def test_a_smaller_queue_keeps_what_it_holds_and_takes_nothing_before_there_is_room() -> None:
+    tickets = TicketQueue(4)
+    for number in range(4):
+        tickets.put(ticket(number), 0.0)
+    tickets.resize(2)
+    for number in range(3):
+        assert not tickets.put(ticket(9), 0.0)
+        assert tickets.get(0.0) == ticket(number)
+    assert tickets.put(ticket(9), 0.0)
+
+
+def test_who_waits_for_a_ticket_can_be_sent_away() -> None:
+    tickets = TicketQueue(4)
+    taken: list[Ticket | None] = []
+    worker = run(lambda: taken.append(tickets.get(30.0)))
+    wait_for(lambda: tickets._idle == 1, "the worker to wait")
+    tickets.call_off()
+    worker.join(10)
+    assert taken == [None]
+    tickets.put(ticket(1), 0.0)
+    assert tickets.get(0.0) == ticket(1), "it was those who waited then"

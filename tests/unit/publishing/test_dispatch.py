@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -163,10 +164,10 @@ def test_nothing_is_submitted_before_it_is_noted_as_perhaps_sent() -> None:
 
     reserve, noted = bench.outbox.reserve, list[tuple[int, list[int]]]()
 
-    def away_at_first(up_to: int) -> None:
+    def away_at_first(up_to: int, library_ids: Collection[int]) -> None:
         noted.append((up_to, bench.lane.sequences))
         bench.outbox.fail_times = int(len(noted) == 1)
-        reserve(up_to)
+        reserve(up_to, library_ids)
 
     bench.outbox.reserve = away_at_first  # type: ignore[method-assign]
     with pytest.raises(CatalogUnavailable):
@@ -182,9 +183,9 @@ def test_what_was_merged_before_it_was_noted_is_not_sent() -> None:
     bench = Bench(*(recorded(sequence) for sequence in range(1, 7)))
     reserve = bench.outbox.reserve
 
-    def merge_first(up_to: int) -> None:
+    def merge_first(up_to: int, library_ids: Collection[int]) -> None:
         bench.outbox.merge_away(1, 2)
-        reserve(up_to)
+        reserve(up_to, library_ids)
 
     bench.outbox.reserve = merge_first  # type: ignore[method-assign]
     bench.step()
@@ -309,9 +310,11 @@ def test_a_read_that_fails_loses_nothing_and_sends_what_was_read_before() -> Non
     bench = Bench(*(recorded(sequence) for sequence in range(1, 5)))
     read = bench.outbox.pending
 
-    def once_then_away(after_sequence: int, limit: int) -> list[OutboxMessage]:
+    def once_then_away(
+        after_sequence: int, limit: int, left_behind: Collection[int] = ()
+    ) -> list[OutboxMessage]:
         bench.outbox.fail_times = int(after_sequence > 0)
-        return read(after_sequence, limit)
+        return read(after_sequence, limit, left_behind)
 
     bench.outbox.pending = once_then_away  # type: ignore[method-assign]
     with pytest.raises(CatalogUnavailable):
@@ -429,3 +432,116 @@ def test_no_event_overtakes_another_on_its_path_whatever_happens(
     for early, late in itertools.combinations(first_arrivals, 2):
         assert early < late or not touch(messages[early - 1], messages[late - 1])
     assert sorted(first_arrivals) == list(range(1, len(messages) + 1))
+
+
+class FleetBench(Bench):
+    """A dispatch of an instance that may lose libraries."""
+
+    def __init__(self, *messages: OutboxMessage, config: RelayConfig = CONFIG) -> None:
+        super().__init__(*messages, config=config)
+        self.mine = {1, 2}
+        self.dispatch = Dispatch(self.outbox, config, lambda library_id: library_id in self.mine)
+        self.dispatch.ready(self.lane)
+
+
+def of(library_id: int, sequence: int, path: bytes = b"") -> OutboxMessage:
+    return recorded(sequence, path or b"/%d/%d" % (library_id, sequence), library_id=library_id)
+
+
+WIDE = RelayConfig(window=100, page=3)
+
+
+def test_a_library_that_may_be_anothers_is_not_published_and_the_others_are() -> None:
+    messages = [of(1 + sequence % 2, sequence) for sequence in range(1, 12)]
+    bench = FleetBench(*messages, config=WIDE)
+    bench.mine = {1}
+
+    bench.step()
+    bench.step()
+
+    assert bench.lane.sequences == [2, 4, 6, 8, 10]
+    assert set(bench.outbox.reserved_of) == {1}, "what is not sent is not noted as sent"
+
+
+def test_what_was_kept_back_goes_out_in_order_once_the_lease_is_renewed() -> None:
+    bench = FleetBench(of(1, 1, b"/1/a"), of(2, 2), of(1, 3, b"/1/a"), of(1, 4, b"/1/b"), config=WIDE)
+    bench.mine = {2}
+    bench.step()
+    bench.mine = {1, 2}
+    bench.step()
+
+    assert bench.lane.sequences == [2, 1, 4], "beside what is under way, each once"
+    bench.confirm(*bench.lane.submitted)
+    bench.step()
+    assert bench.lane.sequences == [2, 1, 4, 3]
+
+
+def test_a_lease_that_is_renewed_between_two_messages_lets_none_overtake() -> None:
+    bench = FleetBench(of(1, 1, b"/1/a"), of(1, 2, b"/1/b"), of(1, 3, b"/1/a"), config=WIDE)
+    answers = iter([True, False, True, True, True, True, True, True, True])
+    bench.dispatch = Dispatch(bench.outbox, WIDE, lambda _library_id: next(answers))
+    bench.dispatch.ready(bench.lane)
+
+    bench.step()
+    assert bench.lane.sequences == [], "the first one was refused, so nothing later goes"
+    bench.step()
+    assert bench.lane.sequences == [1, 2]
+
+
+def test_what_was_deferred_is_kept_back_too_when_the_lease_is_over() -> None:
+    bench = FleetBench(of(1, 1, b"/1/a"), of(1, 2, b"/1/a"), config=WIDE)
+    bench.step()
+    bench.mine = set()
+    bench.confirm(bench.lane.submitted[0])
+
+    bench.step()
+    assert bench.lane.sequences == [1]
+
+    bench.mine = {1}
+    bench.step()
+    assert bench.lane.sequences == [1, 2]
+
+
+def test_what_waits_of_a_library_that_was_taken_over_is_sent_while_much_is_under_way() -> None:
+    bench = FleetBench(of(1, 5), of(1, 6), config=WIDE)
+    bench.step()
+    bench.outbox.add(of(2, 1), of(2, 2), of(2, 7))
+
+    bench.step()
+    assert bench.lane.sequences == [5, 6, 7], "reading went on from where it was"
+    bench.dispatch.rewind()
+    bench.step()
+
+    assert bench.lane.sequences == [5, 6, 7, 1, 2]
+    bench.confirm(*bench.lane.submitted)
+    bench.step()
+    assert sorted(bench.outbox.published) == [1, 2, 5, 6, 7], "each was sent and marked once"
+
+
+def test_what_is_confirmed_but_not_marked_is_not_sent_again_by_a_second_reading() -> None:
+    messages = [of(1, 1), of(1, 2), of(1, 3)]
+    bench = FleetBench(*messages, config=WIDE)
+    bench.step()
+    bench.confirm(messages[0])
+    bench.dispatch.rewind()
+
+    bench.dispatch.fill(bench.now)
+
+    assert bench.lane.sequences == [1, 2, 3]
+    bench.dispatch.lost()
+    bench.dispatch.ready(bench.lane)
+    bench.step()
+    assert bench.lane.sequences == [1, 2, 3, 2, 3], "what was lost is sent again"
+
+
+def test_a_library_that_stays_shut_is_not_read_over_and_over() -> None:
+    bench = FleetBench(*(of(1, sequence) for sequence in range(1, 20)), config=WIDE)
+    bench.mine = set()
+
+    bench.step()
+    read = len(bench.outbox.reads)
+    bench.step()
+
+    assert bench.lane.sequences == []
+    assert read == 7
+    assert len(bench.outbox.reads) == read + 1

@@ -17,12 +17,51 @@ from file_watcher.model import EventType, FileEvent, FileStat, Notice, OutboxMes
 from file_watcher.publishing.message import (
     BODY_LIMIT,
     encode_event,
+    encode_job,
     encode_notice,
     properties,
+    queue_of_job,
     routing_key,
     utc_text,
 )
+from tests.support.jobs import job, recorded_job
 from tests.support.messages import LIBRARY, METADATA, NOW_NS, PRINT, event, validated
+
+
+def test_a_job_has_every_key_of_the_contract_and_nothing_else() -> None:
+    subject = job()
+    assert validated(encode_job(subject, "abc12345"), routing_key(subject)) == {
+        "job_id": subject.job_id,
+        "dedupe_key": f"{'a' * 40}-1767268800123456",
+        "source": "file_watcher",
+        "type": "media:scan",
+        "queue": "maintenance",
+        "path": "/m",
+        "trigger": "new_file_added",
+        "library": {"id": 1, "name": "music", "type": "production"},
+        "events": {"created": 2, "moved": 1},
+        "count": 3,
+        "window_start": "2026-01-01T12:00:00.123456Z",
+        "window_end": "2026-01-01T12:00:05.123456Z",
+        "instance_id": "abc12345",
+        "timestamp": "2026-01-01T12:00:05.123456Z",
+    }
+
+
+def test_a_job_s_path_that_is_no_text_has_its_bytes_beside_it_and_stands_in_no_key() -> None:
+    subject = job(path=b"/m/caf\xe9", type="a:b:c", queue="q_1")
+    document = validated(encode_job(subject, "abc12345"), routing_key(subject))
+    assert document["path"] == "/m/caf\ufffd"
+    assert base64.b64decode(document["path_base64"]) == b"/m/caf\xe9"
+    assert routing_key(subject) == "q_1.a.b.c"
+
+
+def test_a_job_s_properties_name_its_type_and_its_id() -> None:
+    recorded = recorded_job(1, job(type="a:b:c"))
+    sent = properties(recorded, "abc12345")
+    assert (sent.type, sent.message_id) == ("a:b:c", recorded.event_id)
+    assert sent.headers["cloudEvents_type"] == recorded.routing_key == "maintenance.a.b.c"
+    assert queue_of_job(recorded.routing_key) == "maintenance"
 
 
 def told(value: FileEvent) -> dict[str, Any]:

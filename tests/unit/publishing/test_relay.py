@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from structlog.testing import capture_logs
 
@@ -269,3 +270,29 @@ def test_what_is_wrong_with_unrouted_messages_is_told_as_it_is() -> None:
         (None, "file.created"),
     ], "the one that was set aside was told already, and the missing queue says nothing about the key"
     assert "no queue of this name" in told[0]["note"]
+
+
+def test_another_rate_holds_at_once_also_while_the_one_before_is_waited_for() -> None:
+    outbox, lane = MemoryOutbox([recorded(number) for number in range(1, 41)]), MemoryLane()
+    with running(outbox, replace(CONFIG, rate_limit=0.001)) as relay:
+        relay.on_ready(lane)
+        wait_for(lambda: lane.sequences == [1], "the first one")
+        relay.set_rate(None)
+        wait_for(lambda: len(lane.sequences) == 40, "all others")
+
+
+def test_what_waits_of_a_library_that_became_ours_is_sent_at_once() -> None:
+    outbox, lane, mine = MemoryOutbox([recorded(5, library_id=1)]), MemoryLane(), {1}
+    relay = Relay(outbox, CONFIG, no_failure, may_publish=lambda number: number in mine)
+    relay.start()
+    try:
+        relay.on_ready(lane)
+        wait_for(lambda: lane.sequences == [5], "the message of ours")
+        outbox.add(recorded(1, library_id=2), recorded(2, library_id=2))
+        mine.add(2)
+        relay.reread()
+        wait_for(lambda: lane.sequences == [5, 1, 2], "the messages of the other one's")
+    finally:
+        relay.on_lost()
+        relay.close()
+        assert relay.join(Deadline(5))

@@ -12,8 +12,9 @@ from jsonschema import Draft202012Validator
 from file_watcher.catalog.snapshot import Scope
 from file_watcher.model import EventType, uuid7
 from file_watcher.publishing import schema
-from file_watcher.publishing.message import encode_event
+from file_watcher.publishing.message import encode_event, encode_job
 from file_watcher.snapshots import Telling
+from tests.support.jobs import job
 from tests.support.messages import LIBRARY, NOW_NS, event
 
 Document = dict[str, Any]
@@ -104,6 +105,35 @@ def test_each_type_of_event_holds_what_it_must(event_type: EventType, change: Do
 
     assert is_valid(whole)
     assert not is_valid({**whole, **change})
+
+
+def test_a_job_holds_what_it_must() -> None:
+    validator = Draft202012Validator(schema.load("job"))
+    whole: Document = json.loads(encode_job(job(), "abc"))
+    assert validator.is_valid(whole)
+    for key in whole:
+        assert not validator.is_valid({name: value for name, value in whole.items() if name != key}), key
+        assert not validator.is_valid({**whole, key: ["unexpected", 1]}), key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "media.scan"},
+        {"queue": "a.b"},
+        {"path": "relative"},
+        {"trigger": "because"},
+        {"events": {}},
+        {"events": {"created": 0}},
+        {"events": {"scanned": 1}},
+        {"count": 0},
+        {"source": "somebody"},
+        {"dedupe_key": "x"},
+    ],
+)
+def test_a_job_that_says_something_else_breaks_the_contract(change: Document) -> None:
+    whole: Document = json.loads(encode_job(job(), "abc"))
+    assert not Draft202012Validator(schema.load("job")).is_valid({**whole, **change})
 
 
 def test_a_created_may_belong_to_a_snapshot_with_the_version_that_the_file_has() -> None:

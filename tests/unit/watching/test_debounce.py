@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket
+from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket, Undecided
 from file_watcher.watching.debounce import Debouncer
-from file_watcher.watching.dirty import DebounceBounds
+from file_watcher.watching.dirty import DebounceBounds, DebounceTiming
 from tests.support.world import LIBRARY
 
 A, B, C = b"/lib/a", b"/lib/b", b"/lib/c"
@@ -16,7 +16,7 @@ class Watched:
     """A debouncer with a window of one second, and short ways to give it hints."""
 
     def __init__(self, bounds: DebounceBounds | None = None) -> None:
-        self.debouncer = Debouncer(1.0, bounds=bounds)
+        self.debouncer = Debouncer(lambda _: DebounceTiming(1.0), bounds=bounds)
 
     def kernel(self, path: bytes, now: float, kind: HintKind = HintKind.CREATED, **more: object) -> None:
         """A hint of the kernel."""
@@ -94,7 +94,7 @@ def test_a_path_that_is_hinted_at_without_end_is_looked_at_all_the_same() -> Non
 
 def test_the_longest_wait_is_counted_from_the_first_hint_and_ends_no_earlier_than_now() -> None:
     watched = Watched()
-    watched.debouncer = Debouncer(1.0, longest=5.0)
+    watched.debouncer = Debouncer(lambda _: DebounceTiming(1.0, 5.0))
     for now in (10.0, 10.8, 11.6, 12.4, 13.2, 14.0, 14.8):
         watched.kernel(A, now)
     assert watched.due(14.99) == []
@@ -587,6 +587,58 @@ def test_a_file_that_was_found_open_and_is_being_read_is_waited_for() -> None:
     assert watched.debouncer.undecided(10.0, 30.0, 99.0)
 
 
+def test_a_long_reading_is_told_apart_until_somebody_hints_at_its_file_again() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    ticket = watched.take(11.0)
+    watched.kernel(B, 12.0)
+    watched.debouncer.begin_reading(ticket, STAT)
+    assert watched.debouncer.undecided_now(30.0, 12.5) == Undecided(12.0, ((10.0, STAT),))
+    assert watched.debouncer.undecided(10.0, 30.0, 12.5), "for a barrier it is undecided as ever"
+    watched.kernel(A, 13.0)
+    assert watched.debouncer.undecided_now(30.0, 13.0) == Undecided(10.0)
+
+
+def test_a_long_reading_that_ended_is_forgotten_however_it_ended() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    ticket = watched.take(11.0)
+    watched.debouncer.begin_reading(ticket, STAT)
+    watched.debouncer.again(ticket, 12.0, None, 1.0)
+    assert watched.debouncer.undecided_now(30.0, 12.0) == Undecided(10.0), "it has changed meanwhile"
+    watched.debouncer.begin_reading(ticket, STAT)
+    assert watched.debouncer.undecided_now(30.0, 12.0) == Undecided(10.0), "nobody reads it now"
+    ticket = watched.take(13.0)
+    watched.debouncer.begin_reading(ticket, STAT)
+    assert watched.debouncer.undecided_now(30.0, 13.0) == Undecided(None, ((10.0, STAT),))
+    watched.debouncer.done(ticket, 14.0)
+    assert watched.debouncer.undecided_now(30.0, 14.0) == Undecided()
+    watched.debouncer.begin_reading(ticket, STAT)
+    assert watched.debouncer.undecided_now(30.0, 14.0) == Undecided()
+
+
+def test_a_file_that_waits_for_its_turn_to_be_read_is_known_until_somebody_hints_at_it() -> None:
+    """As large ones do while others are read; each of them may take hours."""
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    ticket = watched.take(11.0)
+    watched.debouncer.begin_reading(ticket, STAT)
+    watched.debouncer.again(ticket, 11.5, STAT, 1.0)
+    assert watched.debouncer.undecided_now(30.0, 12.0) == Undecided(None, ((10.0, STAT),))
+    ticket = watched.take(12.5)
+    assert watched.debouncer.undecided_now(30.0, 12.5) == Undecided(None, ((10.0, STAT),))
+    watched.debouncer.again(ticket, 12.5, STAT._replace(size=4), 1.0)
+    assert watched.debouncer.undecided_now(30.0, 12.5) == Undecided(10.0)
+    watched.debouncer.begin_reading(watched.take(13.5), STAT)
+    watched.kernel(A, 14.0)
+    watched.debouncer.again(ticket, 14.0, STAT, 1.0)
+    assert watched.debouncer.undecided_now(30.0, 14.0) == Undecided(10.0), "it was hinted at while in flight"
+    watched.debouncer.begin_reading(watched.take(15.0), STAT)
+    watched.debouncer.again(ticket, 15.0, STAT, 1.0)
+    watched.kernel(A, 15.5)
+    assert watched.debouncer.undecided_now(30.0, 15.5) == Undecided(10.0), "and while it waited"
+
+
 def test_a_hint_dated_back_is_undecided_also_while_its_path_is_in_flight_or_was_put_back() -> None:
     watched = Watched()
     watched.scan(A, 20.0)
@@ -986,6 +1038,60 @@ def test_few_background_looks_are_in_flight_together_so_that_fresh_changes_come_
     assert len(watched.debouncer.due(11.0, 100)) == 1
 
 
+# -- each library by its own timing --------------------------------------------------------------------
+
+
+SLOW = Library(2, "slow", "staging", b"/slow")
+
+
+def test_each_library_has_a_window_and_a_longest_wait_of_its_own() -> None:
+    timings = {LIBRARY.id: DebounceTiming(1.0, 30.0), SLOW.id: DebounceTiming(5.0, 8.0)}
+    debouncer = Debouncer(lambda library: timings[library.id])
+    for now in (0.0, 4.0, 7.0):
+        debouncer.hint(Hint(b"/slow/a", HintKind.CLOSED), SLOW, now, 0)
+    debouncer.hint(Hint(A, HintKind.CLOSED), LIBRARY, 0.0, 0)
+    assert [ticket.path for ticket in debouncer.due(1.0, 10)] == [A]
+    assert debouncer.due(7.9, 10) == []
+    assert [ticket.path for ticket in debouncer.due(8.0, 10)] == [b"/slow/a"]
+
+
+def test_another_window_holds_for_hints_from_then_on_and_what_waits_keeps_its_time() -> None:
+    timing = DebounceTiming(10.0)
+    debouncer = Debouncer(lambda _: timing)
+    for path in (A, B):
+        debouncer.hint(Hint(path, HintKind.CLOSED), LIBRARY, 0.0, 0)
+    timing = DebounceTiming(1.0)
+    debouncer.hint(Hint(B, HintKind.CLOSED), LIBRARY, 2.0, 0)
+    debouncer.hint(Hint(C, HintKind.CLOSED), LIBRARY, 2.0, 0)
+    assert {ticket.path for ticket in debouncer.due(3.0, 10)} == {B, C}
+    assert debouncer.due(9.9, 10) == []
+    assert [ticket.path for ticket in debouncer.due(10.0, 10)] == [A]
+
+
+def test_a_folder_that_stands_for_others_waits_by_the_timing_of_its_library() -> None:
+    debouncer = Debouncer(lambda _: DebounceTiming(7.0), bounds=DebounceBounds(waiting=4))
+    for number in range(8):
+        debouncer.hint(Hint(b"/slow/f/%d" % number, HintKind.CLOSED), SLOW, 0.0, 0)
+    assert debouncer.due(6.9, 10) == []
+    assert b"/slow/f" in {ticket.path for ticket in debouncer.due(7.0, 10)}
+
+
+def test_another_bound_holds_from_the_next_hint_on() -> None:
+    debouncer = Debouncer(lambda _: DebounceTiming(WINDOW))
+    for number in range(20):
+        debouncer.hint(Hint(b"/lib/f/%d" % number, HintKind.CLOSED), LIBRARY, 0.0, 0)
+    assert debouncer.folded == 0
+    debouncer.resize(DebounceBounds(waiting=10))
+    debouncer.hint(Hint(b"/lib/f/20", HintKind.CLOSED), LIBRARY, 0.0, 0)
+    assert debouncer.folded == 21
+    assert [ticket.path for ticket in debouncer.due(WINDOW, 100)] == [b"/lib/f"]
+
+
+def test_a_buffer_that_is_large_lets_more_paths_wait() -> None:
+    assert DebounceBounds.beside(1024).waiting == 50_000
+    assert DebounceBounds.beside(10_000).waiting == 160_000
+
+
 # -- what goes first -----------------------------------------------------------------------------------
 
 
@@ -993,7 +1099,9 @@ WINDOW = 1.0
 
 
 def with_priority(bounds: DebounceBounds | None = None) -> Debouncer:
-    return Debouncer(WINDOW, bounds=bounds, goes_first=lambda path, _: path.endswith(b".first"))
+    return Debouncer(
+        lambda _: DebounceTiming(WINDOW), bounds=bounds, goes_first=lambda path, _: path.endswith(b".first")
+    )
 
 
 def test_what_goes_first_is_handed_out_before_a_thousand_others_that_keep_a_share() -> None:
@@ -1008,6 +1116,26 @@ def test_what_goes_first_is_handed_out_before_a_thousand_others_that_keep_a_shar
     assert debouncer.due_first(WINDOW, 64) == []
     assert len(debouncer.due(WINDOW, 2000)) == 996
     assert debouncer.next_due() is None
+
+
+def test_a_steady_stream_of_what_goes_first_does_not_starve_the_others() -> None:
+    debouncer = with_priority()
+    for number in range(160):
+        debouncer.hint(Hint(b"/lib/%d" % number, HintKind.CLOSED), LIBRARY, 0.0, 0)
+    rounds = 0
+    while len(debouncer):
+        rounds += 1
+        for number in range(32):  # more than are handed out in a round
+            debouncer.hint(
+                Hint(b"/lib/%d.first" % number, HintKind.SCANNED, source=Source.SCAN), LIBRARY, 9.0, 0
+            )
+        tickets = debouncer.due(9.0, 16)
+        assert sum(not ticket.is_first for ticket in tickets) == 4
+        for ticket in tickets:
+            debouncer.done(ticket, 9.0)
+        if rounds == 40:
+            break
+    assert not any(not entry.is_first for entry in debouncer._dirty), "the others are through"
 
 
 def test_what_goes_first_is_waited_for_like_others_and_still_goes_first_when_it_comes_again() -> None:
@@ -1035,7 +1163,7 @@ def test_folding_loses_nothing_that_goes_first() -> None:
 
 
 def test_what_rests_is_not_dirty_and_keeps_what_was_seen_and_told() -> None:
-    debouncer = Debouncer(WINDOW)
+    debouncer = Debouncer(lambda _: DebounceTiming(WINDOW))
     stat = FileStat(3, 1, 1, 7, 100)
     debouncer.hint(Hint(b"/lib/a", HintKind.CREATED), LIBRARY, 0.0, 0)
     (ticket,) = debouncer.due(WINDOW, 1)
@@ -1049,7 +1177,7 @@ def test_what_rests_is_not_dirty_and_keeps_what_was_seen_and_told() -> None:
 
 
 def test_what_finds_no_room_to_rest_is_left_to_a_sweep() -> None:
-    debouncer = Debouncer(WINDOW, bounds=DebounceBounds(background=1))
+    debouncer = Debouncer(lambda _: DebounceTiming(WINDOW), bounds=DebounceBounds(background=1))
     for path in (b"/lib/a", b"/lib/b"):
         debouncer.hint(Hint(path, HintKind.CREATED), LIBRARY, 0.0, 0)
     for ticket in debouncer.due(WINDOW, 2):

@@ -13,11 +13,11 @@ import pytest
 
 from file_watcher.errors import RetryableError
 from file_watcher.lifecycle import Deadline
-from file_watcher.model import Hint, Library, Source
+from file_watcher.model import UNKNOWN, FileStat, Hint, Library, Source
 from file_watcher.watching import lookout as lookout_module
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.inotify_tree import WatchTree
-from file_watcher.watching.keeper import KeeperConfig, LibraryKeeper
+from file_watcher.watching.keeper import KeeperConfig, Kept, LibraryKeeper
 from file_watcher.watching.limits import WatchBudget
 from file_watcher.watching.lookout import Lookout, LookoutConfig
 from file_watcher.watching.memory import RememberedRoot
@@ -27,11 +27,11 @@ from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.scanning import ScanStage
 from file_watcher.watching.sight import Eyes
 from file_watcher.watching.trouble import Trouble, TroubleKind
-from tests.support.keeping import LibraryNotes, ScansByHand
+from tests.support.keeping import LibraryNotes, ScansByHand, report
 from tests.support.waiting import wait_for
 
 
-class Kept:
+class House:
     """A keeper over the folders below `home`, one library each."""
 
     def __init__(self, home: Path, *names: str, **config: object) -> None:
@@ -44,20 +44,28 @@ class Kept:
         self.memory = LibraryNotes(files=1000)
         self.scans = ScansByHand()
         self.failures: list[BaseException] = []
+        self.eyes = Eyes()
+        self.config = {"observer": "native", "loss_guard": (0.5, 100), **config}
+        max_watches = self.config.pop("max_watches", None)
         self.keeper = LibraryKeeper(
-            KeeperConfig(**{"observer": "native", "loss_guard": (0.5, 100), **config}),  # type: ignore[arg-type]
-            [(each, PathFilter(each.root, ("*.mp3",), (), recursive=True)) for each in self.libraries],
-            Eyes(),
+            [self.kept(each) for each in self.libraries],
+            self.eyes,
             lambda hint, library: self.hints.append(hint),
             self.memory,
             lambda _, error: self.failures.append(error),
+            max_watches,  # type: ignore[arg-type]
         )
 
-    def start(self) -> Kept:
+    def kept(self, library: Library, *patterns: str, **config: object) -> Kept:
+        """A library as it is kept, with other settings than the house's where they are given."""
+        path_filter = PathFilter(library.root, patterns or ("*.mp3",), ())
+        return Kept(library, path_filter, KeeperConfig(**{**self.config, **config}))  # type: ignore[arg-type]
+
+    def start(self) -> House:
         self.keeper.start(cast("ScanStage", self.scans))
         return self
 
-    def ready(self) -> Kept:
+    def ready(self) -> House:
         """Start, and end every library's first scan."""
         self.start()
         wait_for(lambda: len(self.scans.jobs) == len(self.libraries), "the first scans")
@@ -83,24 +91,24 @@ class Kept:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Kept]:
+def kept(tmp_path: Path) -> Iterator[House]:
     (tmp_path / "music").mkdir()
-    at = Kept(tmp_path, "music")
+    at = House(tmp_path, "music")
     yield at
     at.close()
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Iterator[Kept]:
+def two(tmp_path: Path) -> Iterator[House]:
     for name in ("music", "speech"):
         (tmp_path / name).mkdir()
-    at = Kept(tmp_path, "music", "speech")
+    at = House(tmp_path, "music", "speech")
     yield at
     at.close()
 
 
 def test_scans_learn_when_every_library_has_asked_for_its_first_one(
-    two: Kept, monkeypatch: pytest.MonkeyPatch
+    two: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on, real = threading.Event(), LibraryWatch.start
 
@@ -122,7 +130,7 @@ def test_each_folder_that_gets_its_watch_is_a_step_so_that_a_slow_disk_does_not_
 ) -> None:
     for number in range(5):
         (tmp_path / "music" / str(number)).mkdir(parents=True)
-    at = Kept(tmp_path, "music")
+    at = House(tmp_path, "music")
     steps: list[int] = []
     watch = WatchTree._watch
 
@@ -137,7 +145,7 @@ def test_each_folder_that_gets_its_watch_is_a_step_so_that_a_slow_disk_does_not_
     assert steps == sorted(set(steps)), "each one further than the one before"
 
 
-def test_it_is_healthy_once_every_library_is_watched_and_was_scanned(two: Kept) -> None:
+def test_it_is_healthy_once_every_library_is_watched_and_was_scanned(two: House) -> None:
     assert not two.keeper.health().ok
     assert not two.keeper.is_scanned()
     two.ready()
@@ -148,7 +156,7 @@ def test_it_is_healthy_once_every_library_is_watched_and_was_scanned(two: Kept) 
     wait_for(lambda: two.memory.kinds() == ["library.scanned"] * 2, "both notices")
 
 
-def test_hints_reach_whoever_observes_and_draining_waits_for_them(kept: Kept) -> None:
+def test_hints_reach_whoever_observes_and_draining_waits_for_them(kept: House) -> None:
     kept.ready()
     (kept.home / "music/a.mp3").write_bytes(b"la")
     assert kept.keeper.drain(10) == []
@@ -157,7 +165,7 @@ def test_hints_reach_whoever_observes_and_draining_waits_for_them(kept: Kept) ->
 
 def test_draining_names_the_libraries_of_which_only_a_scan_can_tell(tmp_path: Path) -> None:
     (tmp_path / "music").mkdir()
-    at = Kept(tmp_path, "music", "missing", observer="polling").start()
+    at = House(tmp_path, "music", "missing", observer="polling").start()
     wait_for(at.keeper.active, "the library to be polled")
     assert at.keeper.drain(10) == at.libraries[:1]
     assert at.keeper.watches()["polled"] == 1
@@ -165,7 +173,7 @@ def test_draining_names_the_libraries_of_which_only_a_scan_can_tell(tmp_path: Pa
 
 
 def test_draining_does_not_trust_a_watch_that_misses_a_folder(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    kept: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept.ready()
     monkeypatch.setattr(LibraryWatch, "unwatched", lambda self: [(b"/secret", 13)])
@@ -175,7 +183,7 @@ def test_draining_does_not_trust_a_watch_that_misses_a_folder(
     )
 
 
-def test_a_missing_root_does_not_keep_the_others_from_being_watched(two: Kept) -> None:
+def test_a_missing_root_does_not_keep_the_others_from_being_watched(two: House) -> None:
     (two.home / "speech").rmdir()
     two.start()
     wait_for(lambda: two.memory.kinds() == ["library.suspended"], "the notice")
@@ -189,7 +197,7 @@ def test_a_missing_root_does_not_keep_the_others_from_being_watched(two: Kept) -
     assert two.memory.kinds()[:1] + two.memory.kinds()[-1:] == ["library.suspended", "library.resumed"]
 
 
-def test_lost_hints_bring_a_new_watch_at_once_and_a_scan(kept: Kept) -> None:
+def test_lost_hints_bring_a_new_watch_at_once_and_a_scan(kept: House) -> None:
     kept.ready()
     old = kept.watch()
     old._trouble(Trouble(TroubleKind.OVERFLOW, "the kernel's queue was full"))
@@ -204,7 +212,7 @@ def test_lost_hints_bring_a_new_watch_at_once_and_a_scan(kept: Kept) -> None:
     assert (watches["added"], watches["removed"]) == (2, 1)
 
 
-def test_a_watch_whose_thread_died_is_replaced(kept: Kept) -> None:
+def test_a_watch_whose_thread_died_is_replaced(kept: House) -> None:
     kept.ready()
     reader = kept.watch()._engine._reader  # type: ignore[union-attr]
     reader.stop()
@@ -214,7 +222,7 @@ def test_a_watch_whose_thread_died_is_replaced(kept: Kept) -> None:
     assert os.fsencode(kept.home / "music/a.mp3") in {hint.path for hint in kept.hints}
 
 
-def test_a_database_that_is_away_is_asked_about_once_a_second(kept: Kept) -> None:
+def test_a_database_that_is_away_is_asked_about_once_a_second(kept: House) -> None:
     asked: list[float] = []
     recall = kept.memory.recall
 
@@ -231,7 +239,7 @@ def test_a_database_that_is_away_is_asked_about_once_a_second(kept: Kept) -> Non
     wait_for(kept.keeper.active, "the library to begin")
 
 
-def test_notices_that_meet_a_lost_database_are_kept_in_order(kept: Kept) -> None:
+def test_notices_that_meet_a_lost_database_are_kept_in_order(kept: House) -> None:
     kept.ready()
     wait_for(lambda: kept.memory.kinds() == ["library.scanned"], "the first notice")
     kept.memory.is_away = True
@@ -245,7 +253,7 @@ def test_notices_that_meet_a_lost_database_are_kept_in_order(kept: Kept) -> None
     )
 
 
-def test_orders_that_meet_a_lost_database_do_not_spin(kept: Kept) -> None:
+def test_orders_that_meet_a_lost_database_do_not_spin(kept: House) -> None:
     kept.ready()
     attempts: list[float] = []
     announce = kept.memory.announce
@@ -265,7 +273,7 @@ def test_orders_that_meet_a_lost_database_do_not_spin(kept: Kept) -> None:
 # the loss guard and approval
 
 
-def test_a_loss_suspends_and_an_approval_takes_it(kept: Kept) -> None:
+def test_a_loss_suspends_and_an_approval_takes_it(kept: House) -> None:
     kept.ready()
     job = kept.keeper.rescan()[0]
     assert not kept.keeper.may_delete(job, 501)
@@ -279,16 +287,16 @@ def test_a_loss_suspends_and_an_approval_takes_it(kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("missing", [100, 500])
-def test_a_smaller_loss_passes(kept: Kept, missing: int) -> None:
+def test_a_smaller_loss_passes(kept: House, missing: int) -> None:
     assert kept.keeper.may_delete(kept.scans.request(kept.libraries[0], Source.SCAN), missing)
 
 
 def test_without_a_guard_everything_passes(tmp_path: Path) -> None:
-    at = Kept(tmp_path, "music", loss_guard=None)
+    at = House(tmp_path, "music", loss_guard=None)
     assert at.keeper.may_delete(at.scans.request(at.libraries[0], Source.SCAN), 10**6)
 
 
-def test_a_refusal_of_an_abandoned_scan_suspends_nothing(kept: Kept) -> None:
+def test_a_refusal_of_an_abandoned_scan_suspends_nothing(kept: House) -> None:
     kept.ready()
     job = kept.keeper.rescan()[0]
     job.abandon()
@@ -298,7 +306,7 @@ def test_a_refusal_of_an_abandoned_scan_suspends_nothing(kept: Kept) -> None:
     assert kept.keeper.active() == kept.libraries
 
 
-def test_an_approval_that_makes_no_sense_is_refused_in_words(kept: Kept) -> None:
+def test_an_approval_that_makes_no_sense_is_refused_in_words(kept: House) -> None:
     kept.ready()
     assert kept.keeper.approve("speech") == "no watched library is named speech"
     assert "not suspended" in (kept.keeper.approve("music") or "")
@@ -307,7 +315,7 @@ def test_an_approval_that_makes_no_sense_is_refused_in_words(kept: Kept) -> None
 # rescans
 
 
-def test_a_rescan_is_of_all_active_libraries_or_of_those_named(two: Kept) -> None:
+def test_a_rescan_is_of_all_active_libraries_or_of_those_named(two: House) -> None:
     assert two.keeper.rescan() == [], "before the start there is nothing to scan"
     two.ready()
     assert [job.library for job in two.keeper.rescan()] == two.libraries
@@ -317,7 +325,7 @@ def test_a_rescan_is_of_all_active_libraries_or_of_those_named(two: Kept) -> Non
     assert two.keeper.rescan(Source.SCAN, two.libraries[1:]) == []
 
 
-def test_a_scan_that_ends_releases_those_who_wait(kept: Kept) -> None:
+def test_a_scan_that_ends_releases_those_who_wait(kept: House) -> None:
     kept.start()
     wait_for(lambda: kept.scans.jobs, "the scan")
     released = threading.Event()
@@ -339,15 +347,15 @@ def test_a_scan_that_ends_releases_those_who_wait(kept: Kept) -> None:
 
 def test_closing_twice_before_or_after_the_start_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "music").mkdir()
-    at = Kept(tmp_path, "music")
+    at = House(tmp_path, "music")
     at.close()
-    at = Kept(tmp_path, "music").ready()
+    at = House(tmp_path, "music").ready()
     at.close()
     at.close()
 
 
 def test_a_watch_that_is_just_being_put_up_goes_with_the_keeper(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    kept: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     walking, go_on = threading.Event(), threading.Event()
     start = LibraryWatch.start
@@ -367,7 +375,7 @@ def test_a_watch_that_is_just_being_put_up_goes_with_the_keeper(
 
 def test_a_surprise_ends_the_keeper_and_is_reported(tmp_path: Path) -> None:
     (tmp_path / "music").mkdir()
-    at = Kept(tmp_path, "music")
+    at = House(tmp_path, "music")
     at.memory.recall = None  # type: ignore[assignment,method-assign]
     at.start()
     wait_for(lambda: at.failures, "the report")
@@ -501,3 +509,78 @@ def test_where_the_system_has_no_inotify_a_library_is_watched_and_polled(
         lookout.leave()
         lookout.close()
         assert lookout.join(Deadline(5))
+
+
+def test_a_library_that_is_put_is_watched_and_scanned_beside_the_others(kept: House) -> None:
+    kept.ready()
+    (kept.home / "late").mkdir()
+    late = Library(7, "late", "production", os.fsencode(kept.home / "late"))
+    kept.keeper.put(kept.kept(late))
+    wait_for(lambda: len(kept.scans.jobs) == 2, "the scan of the new library")
+    assert kept.scans.is_gathering is False
+    kept.end_scan()
+    wait_for(lambda: late in kept.keeper.active() and kept.keeper.health().ok, "the new library")
+    (kept.home / "late" / "a.mp3").write_bytes(b"a")
+    wait_for(lambda: any(hint.path.endswith(b"late/a.mp3") for hint in kept.hints), "its hint")
+
+
+def test_a_library_that_is_dropped_is_shut_and_says_goodbye_and_its_scans_are_given_up(two: House) -> None:
+    two.ready()
+    first, second = two.libraries
+    (two.home / "music" / "a.mp3").write_bytes(b"a")
+    job = two.keeper.rescan(libraries=[first])[0]
+    assert two.keeper.drop(first, 10.0)
+    assert job.is_abandoned()
+    assert two.keeper.active() == [second]
+    assert two.eyes.look(os.fsencode(two.home / "music" / "a.mp3"), first.id) is UNKNOWN
+    wait_for(lambda: "library.unwatched" in two.memory.kinds(), "the goodbye")
+    assert two.keeper.drop(first, 10.0), "once more does no harm"
+    two.keeper.note_scanned(job, report())
+    assert not two.keeper.may_delete(job, 1), "nothing of it is believed gone"
+    assert two.memory.kinds().count("library.unwatched") == 1
+
+
+def test_a_library_that_goes_to_somebody_else_is_dropped_without_a_word(two: House) -> None:
+    two.ready()
+    assert two.keeper.drop(two.libraries[0], 10.0, for_good=False)
+    assert "library.unwatched" not in two.memory.kinds()
+
+
+def test_other_patterns_bring_a_new_watch_and_a_scan_and_other_intervals_bring_neither(kept: House) -> None:
+    kept.ready()
+    library, watch, post = kept.libraries[0], kept.watch(), kept.keeper._posts[1]
+    same = kept.keeper._kept[1]
+    kept.keeper.put(Kept(library, same.path_filter, KeeperConfig(**{**kept.config, "rescan_interval": 7.0})))  # type: ignore[arg-type]
+    wait_for(lambda: post._config.rescan_interval == 7.0, "the other interval")
+    assert kept.watch() is watch
+    assert len(kept.scans.jobs) == 1
+    kept.keeper.put(kept.kept(library, "*.flac"))
+    wait_for(lambda: len(kept.scans.jobs) == 2, "the scan by the other patterns")
+    assert kept.watch() is not watch
+    (kept.home / "music" / "a.flac").write_bytes(b"a")
+    assert isinstance(kept.eyes.look(os.fsencode(kept.home / "music" / "a.flac"), 1), FileStat)
+    kept.end_scan()
+    wait_for(lambda: kept.keeper.health().ok, "the library to be healthy again")
+    wait_for(lambda: kept.memory.kinds() == ["library.scanned"] * 2, "both scans to be told")
+
+
+def test_hashes_that_are_wanted_or_not_from_now_on_bring_a_scan(kept: House) -> None:
+    kept.ready()
+    library, same = kept.libraries[0], kept.keeper._kept[1]
+    kept.keeper.put(Kept(library, same.path_filter, KeeperConfig(**{**kept.config, "hashes": False})))  # type: ignore[arg-type]
+    wait_for(lambda: len(kept.scans.jobs) == 2, "the scan")
+    kept.end_scan()
+    wait_for(lambda: kept.keeper.health().ok, "the library to be healthy again")
+
+
+def test_a_root_that_moved_is_taken_as_a_new_one_and_what_lay_elsewhere_is_looked_for(kept: House) -> None:
+    kept.ready()
+    (kept.home / "elsewhere").mkdir()
+    moved = Library(1, "music", "production", os.fsencode(kept.home / "elsewhere"))
+    kept.memory.roots[1] = RememberedRoot(was_elsewhere=True)
+    kept.keeper.put(kept.kept(moved))
+    wait_for(lambda: len(kept.scans.jobs) == 2, "the scan of the other folder")
+    assert kept.scans.jobs[-1].looks_outside
+    kept.end_scan()
+    wait_for(lambda: kept.keeper.health().ok, "the library to be healthy")
+    assert not kept.keeper.rescan()[0].looks_outside, "that is over once a scan has seen to it"

@@ -288,7 +288,7 @@ def test_a_scan_that_was_asked_for_just_when_the_root_vanished_says_nothing(hous
 def test_a_root_that_was_away_between_two_steps_is_scanned(house: House) -> None:
     house.run()
     house.root.rename(house.root.with_name("away"))
-    house.eyes.look(os.fsencode(house.root / "a.mp3"), house.library)
+    house.eyes.look(os.fsencode(house.root / "a.mp3"), house.library.id)
     house.root.with_name("away").rename(house.root)
     house.step()
     assert house.is_active()
@@ -580,7 +580,7 @@ def test_a_disk_is_remembered_and_missed_at_the_next_start(house: House, table: 
         f"music is watched, but the disk usually mounted at {point} is away; its files are kept as they were told. "
         "If that is meant: file_watcher approve music"
     )
-    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library) is UNKNOWN
+    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library.id) is UNKNOWN
     assert house.post.is_caught_up(), "nobody waits for a disk"
 
 
@@ -615,7 +615,7 @@ def test_an_approval_gives_up_a_disk_that_is_away_and_lets_its_files_go(
     house.post.note_scanned(poll, poll.report)
     assert house.is_approved(), "a scan that was under way does not use it up"
     house.step()
-    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library) is GONE
+    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library.id) is GONE
     assert house.memory.roots[1].mounts == {}
     house.finish_scan(missing=500)
     assert not house.is_approved()
@@ -646,7 +646,7 @@ def test_a_disk_mounted_over_files_is_in_doubt_until_a_scan_finds_them_all_on_it
     house.step(200)
     house.finish_scan(shielded=3)
     assert f"another disk than before is mounted at {point}" in (house.post.trouble() or "")
-    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library) is UNKNOWN
+    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library.id) is UNKNOWN
     house.post.approve()
     house.step()
     house.finish_scan(missing=3)
@@ -675,7 +675,7 @@ def test_a_disk_mounted_behind_the_back_of_a_scan_stays_in_doubt(
     house.step(0.1)
     assert not house.post.is_caught_up(), "the pause before the next new watch is not over"
     house.finish_scan()
-    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library) is UNKNOWN
+    assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library.id) is UNKNOWN
     house.step(60)
     assert "another disk" in str(house.post._disks.trouble())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import tempfile
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from file_watcher.model import CatalogEntry, FileStat
 from file_watcher.watching import merge
+from file_watcher.watching import scan as scan_module
 from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind
 from file_watcher.watching.scan import ScanReport, scan
 
@@ -307,6 +310,28 @@ def test_a_scan_of_a_part_follows_the_same_links_as_one_of_the_whole(tmp_path: P
     _, in_a_circle = compare(tmp_path / "album/back/part", rows, follow_symlinks=True, root=tmp_path)
     assert in_a_circle == [(MISSING, "y")]
     assert compare(tmp_path / "part/other/back", follow_symlinks=True, root=tmp_path)[1] == []
+
+
+def test_folders_that_all_link_to_one_another_end_a_scan_soon_and_nothing_counts_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten of them have ten million names without a circle."""
+    monkeypatch.setattr(scan_module, "_MOST_NESTED", 50)
+    names = [f"{number}" for number in range(10)]
+    make(tmp_path, *(f"{name}/x" for name in names))
+    pairs = list(itertools.permutations(names, 2))
+    for name, other in pairs:
+        (tmp_path / name / f"to {other}").symlink_to(f"../{other}")
+    rows = [row(tmp_path / "9/to 8/to 7/to 6/to 5/x"), lost(tmp_path / "9/to 8/gone")]
+    with capture_logs() as logs:
+        report, findings = compare(tmp_path, rows, follow_symlinks=True)
+    assert report.complete
+    assert [each["event"] for each in logs] == ["links_not_followed"]
+    found = {path for kind, path in findings if kind is NEW}
+    assert {f"{name}/x" for name in names} <= found
+    assert {f"{name}/to {other}/x" for name, other in pairs} <= found
+    assert len(found) <= len(names) + len(pairs) + 50
+    assert [path for kind, path in findings if kind is MISSING] == ["9/to 8/gone"]
 
 
 @pytest.mark.parametrize("follow_symlinks", [False, True])

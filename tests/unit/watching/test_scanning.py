@@ -17,7 +17,7 @@ from file_watcher.lifecycle import Deadline
 from file_watcher.model import CatalogEntry, FileStat, Hint, HintKind, Library, Source, Ticket
 from file_watcher.telemetry import Telemetry
 from file_watcher.watching.comparing import ScanConfig
-from file_watcher.watching.dirty import DebounceBounds
+from file_watcher.watching.dirty import DebounceBounds, DebounceTiming
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.scan import ScanReport
 from file_watcher.watching.scan_job import ScanJob
@@ -49,6 +49,11 @@ class Rows:
         known = sorted(path for path in self.paths if path > after and path.startswith(prefix))
         return [CatalogEntry(path, self.paths[path], trusted=True) for path in known[:limit]]
 
+    def outside(self, library: Library, after: bytes, limit: int) -> Sequence[bytes]:
+        return sorted(path for path in self.paths if path > after and not library.holds(path))[
+            : min(limit, 2)
+        ]
+
 
 class Scanned(Telemetry):
     """Counts errors and scans."""
@@ -74,12 +79,13 @@ class Room:
         self.rows = Rows()
         self.tickets: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
         self.allowed = True
+        self.config = ScanConfig()
         self.asked_to_delete: list[int] = []
         self.scanned: list[tuple[ScanJob, ScanReport]] = []
         self.telemetry = Scanned()
         self.failures: list[tuple[str, BaseException]] = []
         self.scheduler = Scheduler(
-            0.01,
+            lambda _: DebounceTiming(0.01),
             lambda hint, library: True,
             self.deliver,
             lambda ticket: self.stage.request_folder(ticket),  # noqa: PLW0108 - built below
@@ -88,7 +94,8 @@ class Room:
             bounds=bounds,
         )
         self.stage = ScanStage(
-            ScanConfig(room=room),
+            lambda _: self.config,
+            room,
             self.rows,
             Eyes(),
             lambda library: path_filter,
@@ -365,6 +372,31 @@ def test_a_scan_that_loses_the_database_begins_anew(at: Room) -> None:
     assert at.telemetry.errors == ["db"]
 
 
+def test_a_larger_buffer_lets_a_scan_go_on_that_waits_for_room(tmp_path: Path) -> None:
+    with working(tmp_path, room=3) as at:
+        for number in range(10):
+            at.file(f"{number}.mp3")
+        at.request()
+        held = [at.tickets.get(timeout=10) for _ in range(3)]
+        at.stage.resize(5)
+        held += [at.tickets.get(timeout=10) for _ in range(7)]
+        for ticket in held:
+            at.scheduler.done(ticket)
+
+
+def test_a_library_is_scanned_by_its_rules_of_the_moment(tmp_path: Path) -> None:
+    at = Room(tmp_path)
+    at.file("album/a.mp3")
+    top = at.file("b.mp3")
+    at.config = ScanConfig(recursive=False)
+    with started(at):
+        at.request()
+        assert at.next_paths(1) == [top]
+        at.config = ScanConfig()
+        at.request()
+        assert at.next_paths(1) == [os.fsencode(tmp_path / "album/a.mp3")]
+
+
 def test_a_scan_waits_while_too_much_is_dirty(tmp_path: Path) -> None:
     with working(tmp_path, room=3) as at:
         for number in range(10):
@@ -602,3 +634,38 @@ def test_what_the_guard_lets_pass_is_found_missing_below_a_folder_that_stands_fo
         assert set(at.next_paths(3)) == set(closed)
         assert at.next_paths(1) == [silent]
         assert at.asked_to_delete == [1]
+
+
+def test_what_is_catalogued_where_the_root_was_before_counts_as_missing_once_somebody_asks(
+    tmp_path: Path,
+) -> None:
+    with working(tmp_path) as at:
+        song = at.file("a.mp3", known=True)
+        strays = sorted(b"/formerly/%d.mp3" % number for number in range(5))
+        at.rows.paths.update(dict.fromkeys(strays, NO_STAT))
+        usual = at.request()
+        assert usual.finished.wait(10)
+        assert at.waiting_paths() == []
+        trial = at.stage.request_trial(at.library, looks_outside=True)
+        assert trial.finished.wait(10)
+        assert trial.report is not None
+        assert trial.report.missing == 5
+        assert at.waiting_paths() == [], "a trial hints at nothing"
+        thorough = at.stage.request(at.library, Source.SCAN, looks_outside=True)
+        assert sorted(at.next_paths(5)) == strays
+        assert thorough.finished.wait(10)
+        assert at.asked_to_delete == [5], "the loss guard has a say"
+        assert song not in strays
+
+
+def test_a_scan_that_does_not_look_outside_does_not_serve_who_wants_that(tmp_path: Path) -> None:
+    at = Room(tmp_path)
+    usual = at.stage.request(at.library, Source.SCAN)
+    thorough = at.stage.request(at.library, Source.SCAN, looks_outside=True)
+    assert thorough is not usual
+    assert at.stage.request(at.library, Source.RESCAN, looks_outside=True) is thorough
+    trial = at.stage.request_trial(at.library)
+    at.stage.abandon(at.library)
+    assert [job.is_abandoned() for job in (usual, thorough, trial)] == [True, True, False]
+    at.stage.abandon(at.library, with_trials=True)
+    assert trial.is_abandoned()

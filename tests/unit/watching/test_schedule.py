@@ -13,6 +13,7 @@ import pytest
 from file_watcher.lifecycle import Deadline
 from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket
 from file_watcher.telemetry import Telemetry
+from file_watcher.watching.dirty import DebounceTiming
 from file_watcher.watching.schedule import Scheduler
 from tests.support.waiting import wait_for
 
@@ -44,7 +45,7 @@ class Desk:
         self.counts = Counts()
         self.failures: list[BaseException] = []
         self.scheduler = Scheduler(
-            window,
+            lambda _: DebounceTiming(window),
             self.wants,
             self.deliver,
             self.folders.put,
@@ -215,7 +216,7 @@ def test_hints_that_another_thread_is_just_taking_in_are_waited_for() -> None:
         return go_on.wait(10)
 
     desk.scheduler = Scheduler(
-        60,
+        lambda _: DebounceTiming(60),
         slow_wants,
         desk.deliver,
         desk.folders.put,
@@ -307,7 +308,12 @@ def test_a_filter_that_fails_is_reported() -> None:
         raise broken
 
     desk.scheduler = Scheduler(
-        0, raise_it, desk.deliver, desk.folders.put, Telemetry(), lambda _, error: desk.failures.append(error)
+        lambda _: DebounceTiming(0),
+        raise_it,
+        desk.deliver,
+        desk.folders.put,
+        Telemetry(),
+        lambda _, error: desk.failures.append(error),
     )
     desk.scheduler.start()
     desk.hint(b"/m/a.mp3")

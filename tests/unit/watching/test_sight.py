@@ -87,12 +87,12 @@ def test_any_other_error_is_unknown(number: int, song: Path, monkeypatch: pytest
 
 def test_a_library_that_is_not_open_is_unknown_as_a_whole(library: Library, song: Path) -> None:
     eyes = Eyes()
-    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
     assert eyes.root_state(library) is RootState.MISSING
     eyes.open(library, everything)
-    assert eyes.look(os.fsencode(song), library) == FileStat.of(song.stat())
+    assert eyes.look(os.fsencode(song), library.id) == FileStat.of(song.stat())
     eyes.shut(library)
-    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
 
 
 def test_a_root_that_is_not_there_cannot_be_opened(library: Library, root: Path) -> None:
@@ -109,14 +109,14 @@ def test_a_file_that_the_filter_does_not_want_is_gone_though_it_is_there(
 ) -> None:
     eyes = Eyes()
     eyes.open(library, lambda path: not path.endswith(b".mp3"))
-    assert eyes.look(os.fsencode(song), library) is GONE
+    assert eyes.look(os.fsencode(song), library.id) is GONE
 
 
 def test_a_deleted_file_is_gone_while_the_root_stands(library: Library, song: Path) -> None:
     eyes = Eyes()
     eyes.open(library, everything)
     song.unlink()
-    assert eyes.look(os.fsencode(song), library) is GONE
+    assert eyes.look(os.fsencode(song), library.id) is GONE
 
 
 def test_nothing_is_gone_once_the_root_is_missing_or_replaced(
@@ -125,15 +125,15 @@ def test_nothing_is_gone_once_the_root_is_missing_or_replaced(
     eyes = Eyes()
     eyes.open(library, everything)
     kept = root.rename(root.with_name("kept"))
-    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
     assert eyes.root_state(library) is RootState.MISSING
     root.mkdir()
-    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
     assert eyes.root_state(library) is RootState.REPLACED
     root.rmdir()
     kept.rename(root)
     assert eyes.root_state(library) is RootState.OK
-    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+    assert isinstance(eyes.look(os.fsencode(song), library.id), FileStat)
 
 
 def test_a_file_that_is_back_at_the_second_look_is_not_gone(
@@ -149,7 +149,7 @@ def test_a_file_that_is_back_at_the_second_look_is_not_gone(
         return real(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sight_module, "verify_root", come_back)
-    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+    assert isinstance(eyes.look(os.fsencode(song), library.id), FileStat)
 
 
 def test_a_root_that_is_lost_during_the_second_look_makes_it_unknown(
@@ -160,7 +160,7 @@ def test_a_root_that_is_lost_during_the_second_look_makes_it_unknown(
     song.unlink()
     states = iter([RootState.OK, RootState.MISSING])
     monkeypatch.setattr(sight_module, "verify_root", lambda *_: next(states))
-    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
 
 
 def test_a_root_is_told_missing_replaced_or_unreadable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,14 +200,14 @@ def test_what_lay_on_a_disk_that_is_away_is_unknown_and_so_is_the_bare_folder(
     eyes = Eyes(mounts)
     eyes.open(library, everything)
     song.unlink()
-    assert eyes.look(os.fsencode(song), library) is GONE
+    assert eyes.look(os.fsencode(song), library.id) is GONE
     mounts.below.clear()
-    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
     song.write_bytes(b"in the bare folder")
-    assert eyes.look(os.fsencode(song), library) is UNKNOWN
-    assert eyes.look(os.fsencode(root / "other.mp3"), library) is GONE
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
+    assert eyes.look(os.fsencode(root / "other.mp3"), library.id) is GONE
     mounts.below.add(song.parent)
-    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+    assert isinstance(eyes.look(os.fsencode(song), library.id), FileStat)
 
 
 def test_what_a_link_leads_to_on_a_disk_that_is_away_or_in_doubt_is_unknown_too(
@@ -218,17 +218,17 @@ def test_what_a_link_leads_to_on_a_disk_that_is_away_or_in_doubt_is_unknown_too(
     mounts = Mounts(root, song.parent)
     eyes = Eyes(mounts)
     eyes.open(library, everything, follow_symlinks=True)
-    assert isinstance(eyes.look(through_link, library), FileStat)
+    assert isinstance(eyes.look(through_link, library.id), FileStat)
     mounts.below.clear()
-    assert eyes.look(through_link, library) is UNKNOWN, "it is the bare folder's"
+    assert eyes.look(through_link, library.id) is UNKNOWN, "it is the bare folder's"
     assert eyes.is_away(os.fsencode(root / "link"), library)
     song.parent.rename(root / "former")
-    assert eyes.look(through_link, library) is UNKNOWN
+    assert eyes.look(through_link, library.id) is UNKNOWN
     assert eyes.shields(through_link, library)
-    assert eyes.look(os.fsencode(root / "other.mp3"), library) is GONE
+    assert eyes.look(os.fsencode(root / "other.mp3"), library.id) is GONE
     song.parent.mkdir()
     mounts.below.add(song.parent)
-    assert eyes.look(through_link, library) is UNKNOWN, "another disk than before is mounted there"
+    assert eyes.look(through_link, library.id) is UNKNOWN, "another disk than before is mounted there"
 
 
 def test_a_disk_that_was_remembered_and_is_not_mounted_at_the_start_is_away(
@@ -237,12 +237,12 @@ def test_a_disk_that_was_remembered_and_is_not_mounted_at_the_start_is_away(
     eyes = Eyes(Mounts(root))
     point = os.fsencode(song.parent)
     eyes.open(library, everything, known_mounts={point: MountIdentity(1, "2")})
-    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
     assert eyes.is_away(point, library)
     assert eyes.shields(os.fsencode(song), library)
     assert not eyes.shields(os.fsencode(root / "other.mp3"), library)
     eyes.accept_mounts(library, learn=(), forget=[point])
-    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+    assert isinstance(eyes.look(os.fsencode(song), library.id), FileStat)
     assert eyes.known_mounts(library) == {}
 
 
@@ -253,11 +253,11 @@ def test_where_a_disk_was_mounted_over_what_is_missing_is_not_gone(
     eyes = Eyes(mounts)
     eyes.open(library, everything)
     mounts.below.add(song.parent)
-    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+    assert isinstance(eyes.look(os.fsencode(song), library.id), FileStat)
     song.unlink()
-    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
     eyes.accept_mounts(library, learn=[os.fsencode(song.parent)], forget=())
-    assert eyes.look(os.fsencode(song), library) is GONE
+    assert eyes.look(os.fsencode(song), library.id) is GONE
 
 
 def test_the_disks_are_remembered_while_a_library_is_shut(library: Library, root: Path, song: Path) -> None:
@@ -269,7 +269,7 @@ def test_the_disks_are_remembered_while_a_library_is_shut(library: Library, root
     mounts.below.clear()
     assert eyes.shields(os.fsencode(song), library)
     eyes.open(library, everything, known_mounts=None)
-    assert eyes.look(os.fsencode(song), library) is UNKNOWN
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
 
 
 def test_a_library_that_was_never_open_knows_no_disks(library: Library, song: Path) -> None:
@@ -293,9 +293,9 @@ def test_where_case_is_folded_only_the_exact_spelling_is_there(
         return real(path, **kwargs)
 
     monkeypatch.setattr(os, "stat", folding_stat)
-    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
-    assert eyes.look(os.fsencode(root) + b"/album/SONG.mp3", library) is GONE
-    assert eyes.look(os.fsencode(root) + b"/ALBUM/song.mp3", library) is GONE
+    assert isinstance(eyes.look(os.fsencode(song), library.id), FileStat)
+    assert eyes.look(os.fsencode(root) + b"/album/SONG.mp3", library.id) is GONE
+    assert eyes.look(os.fsencode(root) + b"/ALBUM/song.mp3", library.id) is GONE
 
 
 def test_a_folder_without_the_casefold_flag_is_not_listed(
@@ -304,7 +304,7 @@ def test_a_folder_without_the_casefold_flag_is_not_listed(
     eyes = Eyes(Mounts(root, fs_type="ext4"))
     eyes.open(library, everything)
     monkeypatch.setattr(os, "listdir", lambda _path: pytest.fail("listed"))
-    assert isinstance(eyes.look(os.fsencode(song), library), FileStat)
+    assert isinstance(eyes.look(os.fsencode(song), library.id), FileStat)
 
 
 def test_a_folder_that_becomes_a_link_is_noticed_a_moment_later(
@@ -313,10 +313,10 @@ def test_a_folder_that_becomes_a_link_is_noticed_a_moment_later(
     eyes = Eyes()
     eyes.open(library, everything)
     path = os.fsencode(song)
-    assert isinstance(eyes.look(path, library), FileStat)
+    assert isinstance(eyes.look(path, library.id), FileStat)
     song.parent.rename(tmp_path / "elsewhere")
     song.parent.symlink_to(tmp_path / "elsewhere")
-    wait_for(lambda: eyes.look(path, library) is GONE, "the link to be noticed")
+    wait_for(lambda: eyes.look(path, library.id) is GONE, "the link to be noticed")
 
 
 def test_a_folder_that_became_a_link_holds_nothing(library: Library, root: Path, song: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_folder_that_became_a_link_holds_nothing(library: Library, root: Path,
     eyes.open(library, everything)
     elsewhere = shutil.move(song.parent, root.with_name("elsewhere"))
     (root / "album").symlink_to(elsewhere)
-    assert eyes.look(os.fsencode(song), library) is GONE
+    assert eyes.look(os.fsencode(song), library.id) is GONE
     assert runs_through_link(library.root, os.fsencode(song.parent))
     assert not runs_through_link(library.root, library.root)
 
@@ -340,9 +340,9 @@ def test_links_are_followed_on_demand_and_only_inside_the_root(
     (root / "loop.mp3").symlink_to("loop.mp3")
     eyes = Eyes()
     eyes.open(library, everything, follow_symlinks=True)
-    assert eyes.look(os.fsencode(root / "inside.mp3"), library) == FileStat.of(song.stat())
+    assert eyes.look(os.fsencode(root / "inside.mp3"), library.id) == FileStat.of(song.stat())
     for name in ("outside.mp3", "dangling.mp3", "loop.mp3"):
-        assert eyes.look(os.fsencode(root / name), library) is GONE, name
+        assert eyes.look(os.fsencode(root / name), library.id) is GONE, name
 
 
 def test_only_a_regular_file_with_a_second_name_has_other_names(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """The first catalog: files, outbox, requests, instances; `libraries` and `settings` where they are missing.
 
 `libraries` and `settings` may belong to another application that shares the database. They are made only
-if they do not stand, never altered beyond the one column that file_watcher adds, and never dropped.
+if they do not stand, and never altered beyond the one column that file_watcher adds. What was made here is
+recorded (`adoption`), so that a downgrade takes that back and nothing else.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+
+from file_watcher.catalog.migrations.adoption import share_tables, take_back
 
 revision = "0001"
 down_revision = None
@@ -20,39 +23,17 @@ WAITING = sa.text("published_ns IS NULL AND NOT unrouted")
 
 def upgrade() -> None:
     """Make what is missing."""
-    _share_libraries_and_settings()
+    share_tables()
     _make_files()
     _make_events()
     _make_coordination()
 
 
 def downgrade() -> None:
-    """Drop what is ours; the shared tables stay."""
+    """Drop what is ours, and of the shared tables what is recorded as made by us."""
+    take_back()
     for table in ("fw_instances", "fw_requests", "fw_events", "fw_files", "fw_library_state"):
         op.drop_table(table)
-
-
-def _share_libraries_and_settings() -> None:
-    inspector = sa.inspect(op.get_bind())
-    watched = sa.Column("is_watched", sa.Boolean, nullable=False, server_default=sa.false())
-    if not inspector.has_table("libraries"):
-        op.create_table(
-            "libraries",
-            sa.Column("id", sa.Integer, primary_key=True),
-            sa.Column("name", sa.Text, nullable=False),
-            sa.Column("path", sa.Text, nullable=False),
-            sa.Column("type", sa.Text, nullable=False),
-            watched,
-        )
-    elif "is_watched" not in {column["name"] for column in inspector.get_columns("libraries")}:
-        op.add_column("libraries", watched)
-    if not inspector.has_table("settings"):
-        op.create_table(
-            "settings",
-            sa.Column("id", sa.Integer, primary_key=True),
-            sa.Column("key", sa.String(255), nullable=False, unique=True),
-            sa.Column("value", sa.Text),
-        )
 
 
 def _make_files() -> None:

@@ -1,6 +1,7 @@
 """What a fleet needs: rules of libraries, leases, windows of jobs, a log, and what each instance tells of itself.
 
-Everything is new or empty at first: no library has a rule, none is leased, no window is open.
+Everything is new or empty at first: no library has a rule, none is leased, no window is open. Triggers tell of
+changes where the database permits them (`change_triggers`).
 """
 
 from __future__ import annotations
@@ -8,12 +9,36 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from file_watcher.catalog import change_triggers
+from file_watcher.catalog.migrations import adoption
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
 
 BIG_KEY = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+_NOT_YET_NAMED = (
+    # Versions before this one watched what the environment named, and nothing else; they kept no origins.
+    # The next start marks again what its environment names, and remembers that it was not watched before.
+    "UPDATE libraries SET is_watched = false "
+    "WHERE is_watched AND id IN (SELECT library_id FROM fw_library_state)"
+)
+
+_NAMED_NO_MORE = (
+    "UPDATE libraries SET is_watched = false WHERE is_watched AND id IN "
+    "(SELECT library_id FROM fw_library_origins WHERE NOT was_watched)"
+)
+
+_STILL_KNOWN = (
+    # So that the first step's downgrade knows the rows that we wrote from those of somebody else.
+    "INSERT INTO fw_library_state (library_id, state, first_scan_done, updated_ns) "
+    "SELECT id, 'active', false, 0 FROM libraries "
+    "WHERE id IN (SELECT library_id FROM fw_library_origins UNION SELECT library_id FROM fw_library_rules) "
+    "AND id NOT IN (SELECT library_id FROM fw_library_state)"
+)
 
 
 def upgrade() -> None:
@@ -26,10 +51,21 @@ def upgrade() -> None:
     op.add_column("fw_instances", sa.Column("errors", sa.BigInteger))
     op.add_column("fw_instances", sa.Column("last_event_ns", sa.BigInteger))
     op.add_column("fw_events", sa.Column("exchange", sa.String(255)))
+    op.add_column("fw_library_state", sa.Column("root", sa.LargeBinary))
+    if adoption.infer_record() and adoption.made_by_us() & {"libraries", adoption.COLUMN}:
+        op.execute(_NOT_YET_NAMED)
+    change_triggers.install(op.get_bind())
 
 
 def downgrade() -> None:
-    """Take the additions away again."""
+    """Take the additions away again; libraries are watched as if no environment had named them.
+
+    What is recorded of the shared tables stays for the first step's downgrade.
+    """
+    change_triggers.remove(op.get_bind())
+    op.execute(_STILL_KNOWN)
+    op.execute(_NAMED_NO_MORE)
+    op.drop_column("fw_library_state", "root")
     op.drop_column("fw_events", "exchange")
     for column in ("last_event_ns", "errors", "counters", "libraries"):
         op.drop_column("fw_instances", column)
