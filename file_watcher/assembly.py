@@ -27,6 +27,7 @@ from file_watcher.desk import Desk
 from file_watcher.fleet import Fleet
 from file_watcher.housekeeping import Housekeeping, HousekeepingConfig
 from file_watcher.job_clock import JobClock, JobCloser, JobConfig
+from file_watcher.jobs.rules import problems_of_jobs
 from file_watcher.jobs.windows import changes_of
 from file_watcher.ledger import Ledger, LibraryMemory, SystemClock
 from file_watcher.lifecycle import FailureReport
@@ -71,7 +72,7 @@ from file_watcher.roster import Roster, Watched
 from file_watcher.senses import DecidersEye, LeaseTrust, WorkersSenses
 from file_watcher.settings import Layers, Settings
 from file_watcher.snapshots import Replayer
-from file_watcher.steering import Planner, Steering, candidates_of, problems_of_jobs
+from file_watcher.steering import Planner, Steering, candidates_of
 from file_watcher.tenure import Candidate, Tenure, tenure_over
 from file_watcher.version import VERSION
 from file_watcher.watching.comparing import room_beside

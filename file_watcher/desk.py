@@ -255,6 +255,7 @@ class Desk:
             "changed": sum(report.changed for report in reports),
             "missing": sum(report.missing for report in reports),
             "unlisted": sum(len(report.unlisted) for report in reports),
+            "suspended": self._keeper.suspended(),
         }
 
 

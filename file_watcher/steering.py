@@ -18,7 +18,6 @@ import structlog
 from file_watcher.catalog.changes import ChangeFeed
 from file_watcher.catalog.steering import SteeringRows
 from file_watcher.errors import CatalogError, CatalogUnavailable, UsageError
-from file_watcher.jobs.rules import read_rules
 from file_watcher.lease_claims import Candidate
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import Health, Library
@@ -45,15 +44,6 @@ class SteeringConfig:
     missing: float = 5.0
     unfinished: float = 0.2
     outage: float = 1.0
-
-
-def problems_of_jobs(text: str) -> Sequence[str]:
-    """What is wrong with the text of a rule `jobs`; see `settings.rules.JobsCheck`."""
-    try:
-        read_rules(text)
-    except UsageError as exc:
-        return exc.problems
-    return ()
 
 
 class Apply(Protocol):

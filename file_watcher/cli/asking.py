@@ -71,12 +71,7 @@ def scan(
         print_json(result)
     else:
         typer.echo(_scanned(result))
-    if unlisted := result.get("unlisted"):
-        complain(
-            f"{unlisted} folders could not be listed: nothing below them was compared (the log names them)"
-        )
-        return WRONG
-    return FINE
+    return WRONG if _complain_of_rest(result) else FINE
 
 
 def approve(
@@ -167,6 +162,18 @@ def _scanned(result: Mapping[str, Any]) -> str:
         f"{result.get('files', 0)} files in {libraries} {'library' if libraries == 1 else 'libraries'}: "
         f"{', '.join(differences)} ({in_seconds(result.get('seconds'))})."
     )
+
+
+def _complain_of_rest(result: Mapping[str, Any]) -> bool:
+    """Say what was not compared; whether there is any of it."""
+    unlisted, suspended = result.get("unlisted"), result.get("suspended") or {}
+    if unlisted:
+        complain(
+            f"{unlisted} folders could not be listed: nothing below them was compared (the log names them)"
+        )
+    for name, reason in suspended.items():
+        complain(f"library {name} is suspended, so it was not compared: {reason}")
+    return bool(unlisted or suspended)
 
 
 def in_seconds(value: object) -> str:

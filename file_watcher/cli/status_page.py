@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from file_watcher.cli.figures import counted, duration_text, size_text
+from file_watcher.cli.folding import folded
 from file_watcher.ops.sanitize import escape_for_terminal
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def show_status(document: Mapping[str, Any]) -> None:
     for instance in document["instances"]:
         typer.echo(_instance_line(instance))
         for reason in instance["reasons"]:
-            typer.echo(f"  ! {escape_for_terminal(reason)}")
+            typer.echo(f"  ! {folded(escape_for_terminal(reason), sys.stdout, indent=4, taken=4)}")
     if not document["running"]:
         typer.echo("No service runs; start it with: python -m file_watcher run")
     typer.echo(f"Catalog   {document['catalog']}")

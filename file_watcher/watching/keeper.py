@@ -177,6 +177,11 @@ class LibraryKeeper:
         """The libraries that are watched and verified now."""
         return [post.library for post in self._posts.values() if post.active]
 
+    def suspended(self) -> dict[str, str]:
+        """Why libraries are suspended now, by their names."""
+        posts = self._posts.values()
+        return {post.library.name: post.suspension.reason for post in posts if post.suspension is not None}
+
     def rescan(
         self, source: Source = Source.RESCAN, libraries: Sequence[Library] | None = None
     ) -> list[ScanJob]:

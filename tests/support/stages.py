@@ -34,6 +34,7 @@ class StubStages:
         self.is_away = False
         self.jobs: list[ScanJob] = []
         self.approvals: dict[str, str | None] = {"music": None}
+        self.suspensions: dict[str, str] = {}
 
     # the keeper
 
@@ -53,6 +54,9 @@ class StubStages:
         new = [ScanJob(library, source) for library in chosen]
         self.jobs.extend(new)
         return new
+
+    def suspended(self) -> dict[str, str]:
+        return self.suspensions
 
     def approve(self, name: str) -> str | None:
         return self.approvals.get(name, f"no watched library is named {name}")

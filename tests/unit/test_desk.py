@@ -167,7 +167,16 @@ def test_a_scan_is_answered_with_what_it_counted() -> None:
         answer = dict(front.table.answer_to(number))
         answer.pop("seconds")
         counts = {"libraries": 1, "files": 10, "new": 2, "changed": 1, "missing": 3, "unlisted": 1}
-        assert answer == counts
+        assert answer == counts | {"suspended": {}}
+
+
+def test_a_scan_names_the_libraries_that_it_left_out() -> None:
+    with working() as front:
+        front.world.suspensions["speech"] = "its root /speech is not there"
+        number = front.table.ask("scan")
+        wait_for(lambda: front.world.jobs, "the scan")
+        front.world.jobs[0].finished.set()
+        assert front.table.answer_to(number)["suspended"] == {"speech": "its root /speech is not there"}
 
 
 def test_a_library_whose_scan_was_given_up_is_not_counted() -> None:

@@ -13,12 +13,13 @@ from structlog.testing import capture_logs
 
 from file_watcher.catalog.steering import LibraryRow, SteeringRows
 from file_watcher.errors import CatalogError, CatalogUnavailable, UsageError
+from file_watcher.jobs.rules import problems_of_jobs
 from file_watcher.lifecycle import Deadline
 from file_watcher.model import Library
 from file_watcher.planning import PlanConfig
 from file_watcher.roster import Watched
 from file_watcher.settings import Settings, load
-from file_watcher.steering import Planner, Steering, SteeringConfig, candidates_of, problems_of_jobs
+from file_watcher.steering import Planner, Steering, SteeringConfig, candidates_of
 from file_watcher.tenure import SoleTenure
 from tests.support.waiting import wait_for
 

@@ -212,6 +212,14 @@ def test_folders_that_could_not_be_listed_make_a_scan_fail(invoke: Invoke, url: 
     assert "3 folders could not be listed" in result.stderr
 
 
+def test_a_scan_that_left_out_a_suspended_library_names_it_and_fails(invoke: Invoke, url: str) -> None:
+    found = {"libraries": 0, "files": 0, "unlisted": 0, "suspended": {"speech": "/speech is not there"}}
+    with service(url, lambda _request: found):
+        result = invoke("scan", "--database-url", url)
+    assert result.exit_code == 1
+    assert "library speech is suspended, so it was not compared: /speech is not there" in result.stderr
+
+
 def test_approve_names_the_library(invoke: Invoke, url: str) -> None:
     asked: list[Mapping[str, Any]] = []
 

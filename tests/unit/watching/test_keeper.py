@@ -279,8 +279,10 @@ def test_a_loss_suspends_and_an_approval_takes_it(kept: House) -> None:
     assert not kept.keeper.may_delete(job, 501)
     wait_for(lambda: not kept.keeper.active(), "the library to be suspended")
     assert "501 of 1000 files are missing" in kept.keeper.health().detail
+    assert "501 of 1000 files are missing" in kept.keeper.suspended()["music"]
     assert kept.keeper.approve("music") is None
     wait_for(kept.keeper.active, "the library to begin")
+    assert not kept.keeper.suspended()
     assert kept.keeper.may_delete(kept.scans.jobs[-1], 501)
     kept.end_scan(missing=501)
     wait_for(lambda: not kept.keeper.may_delete(kept.scans.jobs[-1], 501), "the approval to end")
