@@ -22,6 +22,8 @@ from typing import BinaryIO
 
 import mutagen.flac
 
+from tests.support.waiting import wait_for
+
 _NAMES = ("song", "take", "Über", "día 5", "naïve", "x" * 60, "a", "b", "c")
 _SUFFIXES = (".mp3", ".flac", ".wav", ".txt", ".MP3", ".ogg")
 
@@ -148,6 +150,21 @@ class People:
             self._recordings.append(_Recording(path, None, pieces))
         else:
             self._recordings.append(_Recording(path, handle, pieces))
+
+    def record_until(self, is_seen: Callable[[], bool]) -> None:
+        """Record until somebody has seen that it grows, however slow the machine is."""
+
+        def grow() -> bool:
+            handle.write(
+                b"a piece of a recording"
+            )  # not by chance: how many there are depends on the machine
+            handle.flush()
+            self._step()
+            return is_seen()
+
+        with (self._libraries[0] / "camera.mp3").open("ab") as handle:
+            wait_for(grow, "a recording to be seen while it grows", timeout=60, every=0.1)
+        self._step()
 
     def append(self) -> None:
         """Append to a file, in two writes."""
