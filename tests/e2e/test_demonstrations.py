@@ -149,7 +149,12 @@ def _drained(stage: Stage, key: str) -> bool:
 @pytest.mark.parametrize("count", [500, pytest.param(5_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize(
     "elsewhere",
-    ["in the library", "in another library", "while it is down", "in another library while it is down"],
+    [
+        "in the library",
+        pytest.param("in another library", marks=pytest.mark.soak),
+        pytest.param("while it is down", marks=pytest.mark.soak),
+        "in another library while it is down",
+    ],
 )
 def test_a_moved_folder_is_told_file_by_file_without_reading_one_byte(
     stage: Stage, count: int, elsewhere: str

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.consumer import Consumer
+from tests.support.databases import MOSTLY_SQLITE
 from tests.support.faulty_disks import HousedService
 from tests.support.service import disk, running
 from tests.support.waiting import wait_for
@@ -194,6 +195,7 @@ def test_files_survive_an_overflow_and_a_root_that_goes_and_comes_back(scene: Sc
         scene.files_are_told()
 
 
+@MOSTLY_SQLITE
 def test_a_loss_is_told_when_it_was_seen_and_asks_first_when_it_was_not(
     tmp_path: Path, broker_url: str, exchange: str, database_url: str
 ) -> None:

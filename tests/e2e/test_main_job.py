@@ -12,6 +12,7 @@ import mutagen.flac
 import pytest
 
 from tests.support.consumer import Consumer, Message
+from tests.support.databases import MOSTLY_POSTGRESQL, MOSTLY_SQLITE
 from tests.support.rabbitmq import RabbitNode
 from tests.support.service import ServiceProcess, disk, running
 from tests.support.tones import ENCODINGS, SOUNDS
@@ -66,6 +67,7 @@ def one(messages: list[Message], kind: str) -> Message:
     return messages[0]
 
 
+@MOSTLY_SQLITE
 def test_every_kind_of_change_to_real_files_is_told_exactly_once(
     library: Path, consumer: Consumer, told: Told
 ) -> None:
@@ -122,6 +124,7 @@ def test_every_kind_of_change_to_real_files_is_told_exactly_once(
     assert consumer.mirror.duplicates == 0
 
 
+@MOSTLY_POSTGRESQL
 def test_what_other_programs_do_is_told_as_what_it_means(
     library: Path, consumer: Consumer, told: Told
 ) -> None:
@@ -166,6 +169,7 @@ def test_what_other_programs_do_is_told_as_what_it_means(
     assert consumer.mirror.problems == []
 
 
+@MOSTLY_SQLITE
 def test_a_restart_reads_nothing_that_is_unchanged(
     tmp_path: Path,
     tagged_library: Path,
@@ -191,6 +195,7 @@ def test_a_restart_reads_nothing_that_is_unchanged(
     assert consumer.mirror.files == disk(tagged_library)
 
 
+@MOSTLY_POSTGRESQL
 def test_a_kill_in_the_middle_of_an_import_loses_and_invents_nothing(
     tmp_path: Path, broker_url: str, exchange: str, database_url: str, consumer: Consumer
 ) -> None:

@@ -248,7 +248,16 @@ def _live_and_judge(run: Run, rounds: int, acts: int) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", FEW_SEEDS)
+@pytest.mark.parametrize(
+    ("seed", "database_url"),
+    [
+        (FEW_SEEDS[0], "sqlite"),
+        (FEW_SEEDS[1], "postgresql"),
+        pytest.param(FEW_SEEDS[0], "postgresql", marks=pytest.mark.soak),
+        pytest.param(FEW_SEEDS[1], "sqlite", marks=pytest.mark.soak),
+    ],
+    indirect=["database_url"],
+)
 def test_a_consumer_has_the_disk_after_random_operations_kills_and_outages(run: Run) -> None:
     _live_and_judge(run, rounds=3, acts=40)
 

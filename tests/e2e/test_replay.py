@@ -20,6 +20,7 @@ from file_watcher.catalog.snapshot import Confirmation
 from file_watcher.snapshots import Wish
 from tests.support.catalog import opened
 from tests.support.consumer import Consumer
+from tests.support.databases import MOSTLY_POSTGRESQL, MOSTLY_SQLITE
 from tests.support.service import ServiceProcess, disk, running
 from tests.support.waiting import wait_for
 
@@ -115,6 +116,7 @@ def told_again(consumer: Consumer, snapshot: dict[str, Any]) -> list[bytes]:
 
 
 @pytest.mark.timeout(240)
+@MOSTLY_SQLITE
 def test_a_consumer_that_comes_late_gets_the_library_by_replay_while_it_changes(
     service: ServiceProcess, library: Path, files: int, consumer: Consumer, exchange: str
 ) -> None:
@@ -168,6 +170,7 @@ def test_a_consumer_that_comes_late_gets_the_library_by_replay_while_it_changes(
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("files", [300])
+@MOSTLY_POSTGRESQL
 def test_a_kill_leaves_all_of_a_snapshot_or_nothing_and_a_restart_makes_it_one(
     service: ServiceProcess,
     library: Path,
