@@ -120,14 +120,10 @@ def private_rabbit(server_folder: Path) -> Iterator[RabbitNode]:
 
 
 @pytest.fixture
-def vhost(rabbit: RabbitNode) -> Iterator[str]:
-    """A fresh vhost on the session's node, for user guest; about 0.3 s. See `broker_url`."""
+def vhost(rabbit: RabbitNode) -> str:
+    """A fresh vhost on the session's node, for user guest. See `broker_url`."""
     rabbit.ensure_running()
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    rabbit.add_vhost(name)
-    yield name
-    rabbit.ensure_running()
-    rabbit.ctl("delete_vhost", name)
+    return rabbit.new_vhost()
 
 
 @pytest.fixture

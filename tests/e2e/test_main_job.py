@@ -204,13 +204,14 @@ def test_a_kill_in_the_middle_of_an_import_loses_and_invents_nothing(
         path = library / f"album {number % 25}" / f"{number}.mp3"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(20_000) + b"%d" % number)
-    slowly = {"FILE_WATCH_READ_RATE_LIMIT": "3"}
+    slowly = {"FILE_WATCH_READ_RATE_LIMIT": "0.5"}
     service = ServiceProcess(tmp_path, library, broker_url, exchange, database_url, **slowly)
     service.start()
     wait_for(lambda: consumer.drain() and len(consumer.events()) >= 50, "the import to be under way", 60)
     service.kill()
     consumer.drain()
     before = len(consumer.mirror.files)
+    service.environment.pop("FILE_WATCH_READ_RATE_LIMIT")
     with running(service):
         service.sync()
     consumer.drain()

@@ -178,10 +178,11 @@ def test_a_lost_connection_costs_nothing_and_is_told_once(
     with capture_logs() as logs:
         # Slowed down, so that the connection is cut in the middle of the work.
         config = quick(broker_url)
-        with way(outbox, config, RelayConfig(rate_limit=1000, poll_seconds=0.2)) as running:
+        with way(outbox, config, RelayConfig(rate_limit=100, poll_seconds=0.2)) as running:
             wait_for(lambda: outbox.published, "the first confirm")
             rabbit.ctl("close_all_connections", "--vhost", vhost, "asked by a test")
             assert len(outbox.published) < 3000, "the connection was lost too late to show anything"
+            running.relay.set_rate(None)
             assert running.relay.wait_until_published(3000, 30)
 
     arrived = received(broker_url, lambda got: all_of(messages) <= set(got))

@@ -14,7 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
+from file_watcher.cli.asking import ask
+from file_watcher.errors import FileWatcherError
 from file_watcher.processing.fingerprint import Fingerprinter
+from file_watcher.settings import load, state_folder
 from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
@@ -115,9 +120,14 @@ class ServiceProcess:
         )
 
     def sync(self, timeout: float = 60) -> None:
-        """Wait until all that happened so far is confirmed."""
-        result = self.command("sync", "--timeout", str(timeout), timeout=timeout + 30)
-        assert result.returncode == 0, f"{result.stdout}{result.stderr}\n{self.tail()}"
+        """Wait until all that happened so far is confirmed: what `sync` does, without the start of a process."""
+        settings = load({}, self.environment).settings
+        url = settings.catalog_url(state_folder(self.environment))
+        settings = settings.model_copy(update={"database_url": SecretStr(url)})
+        try:
+            ask(settings, "sync", {}, timeout, "waiting until everything is confirmed")
+        except FileWatcherError as exc:
+            raise AssertionError(f"{exc}\n{self.tail()}") from exc
 
     def ask(self, path: str) -> tuple[int, dict[str, Any]]:
         """GET one of the JSON pages; (0, {}) where nothing answers."""
