@@ -3,6 +3,7 @@
 Owns the thread `fw-journal`, which writes what has gathered, at most once a second, in one small transaction. The
 threads that log never wait: what does not fit into the queue is counted, and told as one line when there is room.
 While the database is away lines wait; what the journal has to say of itself goes to the log's stream alone.
+A log that cannot be kept is no reason to start the service anew: a hang of the thread is told, but not vital.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import structlog
 from file_watcher.catalog.journal import LogLine, LogLines
 from file_watcher.errors import CatalogError, CatalogUnavailable
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
+from file_watcher.model import Health
 from file_watcher.ops.listening import HeardLine, Listener
 from file_watcher.pulse import Progress, Pulse
 
@@ -88,6 +90,11 @@ class Waiting:
             lost, self._lost = self._lost, 0
         return taken, lost
 
+    def count(self) -> int:
+        """How many lines wait."""
+        with self._lock:
+            return len(self._lines)
+
     def count_lost(self, number: int) -> None:
         """Lines that were taken, but could not be kept."""
         with self._lock:
@@ -110,7 +117,7 @@ class Journal:
         self._threads: list[threading.Thread] = []
         self._level = config.level
         self._listener: Listener | None = None
-        self._pulse = Pulse(_THREAD)
+        self._pulse = Pulse(_THREAD, is_vital=False)
         self._problem: str | None = None
 
     def listen(self) -> None:
@@ -148,6 +155,15 @@ class Journal:
     def progress(self) -> Progress:
         """How far the thread is."""
         return self._pulse.look()
+
+    def health(self) -> Health:
+        """Whether the database takes the log's lines. Never a reason not to be ready."""
+        facts = {"level": self._level, "waiting": self._waiting.count()}
+        if self._problem is not None:
+            return Health("journal", ok=True, detail=f"Lines are not kept: {self._problem}", facts=facts)
+        is_off = self._level == OFF
+        words = "Nothing of the log is kept in the database." if is_off else "The database keeps the log."
+        return Health("journal", ok=True, detail=words, facts=facts)
 
     def _end_listening(self) -> None:
         if self._listener is not None:

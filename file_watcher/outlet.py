@@ -52,10 +52,15 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Outlet:
     """Another end than the broker. `deliver` makes it; while more than `buffer` messages wait, no further file
-    is looked at."""
+    is looked at, unless the program `may_overflow`: it waits for us itself, and takes nothing meanwhile.
+
+    `expect` is told of all libraries anew before one joins them.
+    """
 
     deliver: Callable[[Listener, Source], Delivery]
     buffer: int
+    expect: Callable[[Source], None]
+    may_overflow: Callable[[], bool] = lambda: False
 
 
 def source_of(rows: LibraryRows, libraries: Sequence[Library], waiting: Callable[[], int]) -> Source:
@@ -68,16 +73,19 @@ def source_of(rows: LibraryRows, libraries: Sequence[Library], waiting: Callable
 class Backlog:
     """Holds up whoever would add to what waits, while it is too much."""
 
-    def __init__(self, waiting: Callable[[], int], limit: int) -> None:
+    def __init__(
+        self, waiting: Callable[[], int], limit: int, may_overflow: Callable[[], bool] = lambda: False
+    ) -> None:
         self._waiting = waiting
         self._limit = limit
+        self._may_overflow = may_overflow
         self._pause = threading.Event()
         """Never set: it only measures time."""
 
     @classmethod
     def of(cls, outlet: Outlet | None, waiting: Callable[[], int]) -> Backlog | None:
         """What the outlet wants; None for the broker, since the outbox is there for its outages."""
-        return None if outlet is None else cls(waiting, outlet.buffer)
+        return None if outlet is None else cls(waiting, outlet.buffer, outlet.may_overflow)
 
     def wait_for_room(self, timeout: float) -> bool:
         """Wait until fewer than the limit wait; False after `timeout` seconds. A catalog that does not answer
@@ -90,6 +98,8 @@ class Backlog:
         return True
 
     def _is_full(self) -> bool:
+        if self._may_overflow():
+            return False
         try:
             return self._waiting() >= self._limit
         except CatalogUnavailable:

@@ -73,6 +73,9 @@ class Plan:
     libraries: tuple[PlannedLibrary, ...]
     unwatched: tuple[Library, ...]
     """Those that nobody watches any more, though somebody did and has not said so yet."""
+    left_over: tuple[int, ...]
+    """The numbers of those that nobody watches and that it was said of, or that have no row any more, with messages
+    or jobs that are still to be sent."""
     named: tuple[bytes, ...]
     """Real paths of the folders that our own options, environment or file name: each needs a row."""
     problems: tuple[str, ...]
@@ -98,21 +101,23 @@ def make_plan(config: PlanConfig, rows: SteeringRows, good: LastGood) -> Plan:
         for row in rows.libraries
         if claims[row.id] in {"named", "watched"}
     }
-    problems += [line for each in rules.values() for line in each.problems]
     ours = [row for row in rows.libraries if row.id in rules and _is_ours(rules[row.id], config)]
     places = _Places(config, settled.settings, good)
     roots = places.accept(ours, {text_of(root): root for root in named})
-    problems += places.problems
+    problems += [*(line for each in rules.values() for line in each.problems), *places.problems]
     vanished = _vanished(rows, good)
     libraries = tuple(
         _planned(row, roots[row.id], rules[row.id], is_named=claims[row.id] == "named")
         for row in ours
         if row.id in roots
     )
+    nobodys = _nobodys(rows, claims, rules, settled, config)
+    unwatched = (*_unwatched(nobodys), *vanished.values())
     return Plan(
         settled.settings,
         libraries,
-        (*_unwatched(rows, claims, rules, settled, config), *vanished.values()),
+        unwatched,
+        _left_over(rows, nobodys, unwatched),
         named,
         tuple(problems),
         any(not os.path.isdir(native(root)) for root in roots.values()) or len(libraries) < len(ours),
@@ -197,20 +202,35 @@ def _planned(row: LibraryRow, root: bytes, rules: LibraryRules, *, is_named: boo
     return PlannedLibrary(library, rules.watch, rules.jobs, rules.instance, is_named, row.was_seen)
 
 
-def _unwatched(
+def _nobodys(
     rows: SteeringRows,
     claims: Mapping[int, _Claim],
     rules: Mapping[int, LibraryRules],
     settled: Settled,
     config: PlanConfig,
-) -> Iterator[Library]:
-    """Libraries that were watched, and that nobody watches now: by their rows, or by a rule or row `enabled`."""
+) -> list[LibraryRow]:
+    """Libraries that nobody watches now: by their rows, or by a rule or row `enabled`."""
     by_all = config.is_alone or settled.origins[_ENABLED] == "database"
-    for row in rows.libraries:
-        own = rules.get(row.id)
-        is_off = own is not None and not own.watch.enabled and (by_all or "enabled" in own.good)
-        if row.state not in {None, "unwatched"} and (claims[row.id] == "nobody" or is_off):
+
+    def is_off(own: LibraryRules | None) -> bool:
+        return own is not None and not own.watch.enabled and (by_all or "enabled" in own.good)
+
+    return [row for row in rows.libraries if claims[row.id] == "nobody" or is_off(rules.get(row.id))]
+
+
+def _unwatched(nobodys: Sequence[LibraryRow]) -> Iterator[Library]:
+    """Those that were watched, which nobody has said yet."""
+    for row in nobodys:
+        if row.state not in {None, "unwatched"}:
             yield Library(row.id, row.name, row.type, real_path(root_of(row.path)))
+
+
+def _left_over(
+    rows: SteeringRows, nobodys: Sequence[LibraryRow], unwatched: Sequence[Library]
+) -> tuple[int, ...]:
+    """What is unsent of libraries that neither somebody watches nor somebody is about to say goodbye to."""
+    watched = {row.id for row in rows.libraries} - {row.id for row in nobodys}
+    return tuple(sorted(rows.unsent - watched - {library.id for library in unwatched}))
 
 
 class _Places:

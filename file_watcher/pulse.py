@@ -24,6 +24,8 @@ class Progress:
     """What it is at, or what waits for it, for people; None where there is nothing to do."""
     patience: float = 1.0
     """How many times longer than others it may take for one step."""
+    is_vital: bool = True
+    """Whether a hang of it is a reason to start the service anew; it is told in any case."""
 
 
 ProgressSource = Callable[[], Progress]
@@ -44,11 +46,12 @@ class Own(threading.local):
 class Pulse:
     """One thread's own. No method blocks or raises."""
 
-    __slots__ = ("_at", "_patience", "stage")
+    __slots__ = ("_at", "_is_vital", "_patience", "stage")
 
-    def __init__(self, stage: str, patience: float = 1.0) -> None:
+    def __init__(self, stage: str, patience: float = 1.0, *, is_vital: bool = True) -> None:
         self.stage = stage
         self._patience = patience
+        self._is_vital = is_vital
         self._at: tuple[int, str | None, bytes | None] = (0, None, None)
 
     def at(self, doing: str, path: bytes | None = None) -> None:
@@ -69,4 +72,4 @@ class Pulse:
         steps, doing, path = self._at
         if doing is not None and path is not None:
             doing = f"{doing} {display(path)}"
-        return Progress(self.stage, steps, doing, self._patience)
+        return Progress(self.stage, steps, doing, self._patience, self._is_vital)

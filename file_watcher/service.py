@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent import futures
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -24,12 +26,12 @@ from tenacity import (
 from file_watcher.assembly import Parts, Surroundings, assemble, watchdog_over
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.journal import LogLines
-from file_watcher.catalog.owner import Ownership, owner_lock
+from file_watcher.catalog.owner import Ownership, owner_lock, refuse_if_owned
 from file_watcher.catalog.schema import migrate
-from file_watcher.errors import CatalogUnavailable, FileWatcherError
+from file_watcher.errors import CatalogError, CatalogUnavailable, FileWatcherError, UsageError
 from file_watcher.journal import Journal, JournalConfig
 from file_watcher.lifecycle import Deadline, spawn
-from file_watcher.model import Health, OutboxMessage, Source
+from file_watcher.model import Health, Library, OutboxMessage, Source
 from file_watcher.ops.health import HealthServer
 from file_watcher.ops.metrics import Metrics
 from file_watcher.ops.pages import HealthReport
@@ -94,8 +96,7 @@ class Service:
         be used. A database that is away is waited for.
         """
         self._stop = stop
-        if self._http is not None:
-            self._http.start()
+        self._listen()
         if self._journal is not None:
             self._journal.listen()
         try:
@@ -114,10 +115,41 @@ class Service:
         )
         return 1
 
+    def _listen(self) -> None:
+        """First of all, so that the health can be asked for while the catalog is waited for."""
+        if self._http is None:
+            return
+        try:
+            self._http.start()
+        except UsageError:
+            # Most often a second service by the same settings: another address would not help it.
+            try:
+                with suppress(CatalogUnavailable, CatalogError):  # then it is the address that can be mended
+                    refuse_if_owned(self._database, self._instance_id)
+            finally:
+                self._database.close()
+            raise
+
     def rescan(self) -> None:
         """Scan all libraries soon. May be called from a signal handler's thread."""
         if self._parts is not None:
             self._parts.keeper.rescan(Source.RESCAN)
+
+    def watch(self, root: Path) -> Library | None:
+        """Have one more folder watched, where nothing but the program around us steers; the others go on undisturbed.
+
+        May be called from any thread while the service runs. Returns before the folder is watched (`is_watching`
+        tells), None where nothing is watched at all (`enabled`). Raises CatalogUnavailable or CatalogError, and
+        nothing has changed then.
+        """
+        if self._parts is None:
+            raise CatalogUnavailable("The catalog is being opened.")
+        return self._parts.chosen.add(root)
+
+    def is_watching(self, library_id: int, *, scanned: bool = False) -> bool:
+        """Whether the library is watched by now, or suspended; with `scanned` whether its first scan since the start
+        is over and told. Never blocks."""
+        return self._parts is not None and self._parts.keeper.is_begun(library_id, scanned=scanned)
 
     @property
     def failure(self) -> BaseException | None:
@@ -151,7 +183,8 @@ class Service:
             parts.steering.start()
         if parts.jobs is not None:
             parts.jobs.start()
-        self._watchdog = watchdog_over(parts, self._metrics, self._fail, STUCK_SECONDS)
+        others = () if self._journal is None else (self._journal.progress,)
+        self._watchdog = watchdog_over(parts, self._metrics, self._fail, STUCK_SECONDS, others)
         self._watchdog.start()
         self._metrics.set_circuit_source(self._circuits)
         log.info("service_started", version=VERSION, catalog=self._database.shown)
@@ -309,6 +342,7 @@ class Service:
                 self._broker_health,
                 self.libraries_health,
                 self._steering_health,
+                self._journal_health,
             ],
         )
         return HealthServer(self._settings.http_addr, report, self._metrics.app(), self._fail)
@@ -353,6 +387,11 @@ class Service:
         if self._parts is None or self._parts.steering is None:
             return Health("steering", ok=True, detail="Nothing but its own settings steers it.")
         return self._parts.steering.health()
+
+    def _journal_health(self) -> Health:
+        if self._journal is None:
+            return Health("journal", ok=True, detail="The log is left to the program around it.")
+        return self._journal.health()
 
     def _broker_health(self) -> Health:
         if self._parts is None:

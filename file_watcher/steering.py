@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -34,11 +34,14 @@ log = structlog.get_logger(__name__)
 
 MakeMissing = Callable[..., object]
 
+_SEEN_EVERYWHERE: Final = b"/"
+
 
 @dataclass(frozen=True, slots=True)
 class SteeringConfig:
     """Seconds until all is read again though nothing told of a change: as a rule, while a folder is missing (its
-    path may lead elsewhere later), while something could not be done yet, and while the database is away."""
+    path may lead elsewhere later) or we send what is left of a library that nobody watches (it is given up
+    afterwards), while something could not be done yet, and while the database is away."""
 
     seldom: float = 60.0
     missing: float = 5.0
@@ -250,7 +253,8 @@ class Steering:
         is_news, self._told = not told <= self._told, told
         if is_news:
             return self._config.unfinished  # what was told is wanted no more
-        return self._config.missing if plan.waits else self._config.seldom
+        is_sending = not held.isdisjoint(plan.left_over)
+        return self._config.missing if plan.waits or is_sending else self._config.seldom
 
     def _note_postponed(self, settings: Settings) -> None:
         """Say which changes the next start will bring."""
@@ -264,8 +268,10 @@ class Steering:
 
 
 def candidates_of(plan: Plan) -> list[Candidate]:
-    """What we would own: to watch it, or to say that nobody does."""
+    """What we would own: to watch it, to say that nobody does, or to send what is left of it."""
     wanted = [
         Candidate(each.library.id, each.library.root, each.instance, each.is_named) for each in plan.libraries
     ]
-    return wanted + [Candidate(library.id, library.root) for library in plan.unwatched]
+    wanted += [Candidate(library.id, library.root) for library in plan.unwatched]
+    # Sending needs no folder, so any host will do.
+    return wanted + [Candidate(number, _SEEN_EVERYWHERE) for number in plan.left_over]

@@ -119,11 +119,13 @@ class Watcher:
     def watch(self, path: AnyPath) -> None:
         """Watch one more folder; before the start, add it to the others.
 
-        While it runs, blocks for about half a second: everything is stopped for a moment, and what happened
-        in that moment is found by comparing the disk with the catalog, so nothing is lost. The iterations go on.
+        While it runs, returns when the folder is watched: what happens in it from now on is told. What is there
+        already is told as at a start; without `existing` it is read instead, and waited for. The other folders, and
+        the iterations, go on undisturbed. May be called from any thread, also from `on_event` and between two events.
 
         Raises WatcherError for a folder that cannot be watched, is watched already or lies in one that is (before
-        the start, `start` raises it); WatcherStopped after `stop`.
+        the start, `start` raises it), and where the catalog cannot be written; then nothing has changed.
+        WatcherStopped after `stop`, and where it comes meanwhile.
         """
         self._engine.watch(path)
 

@@ -192,6 +192,20 @@ def owner_lock(database: Database, instance_id: str) -> Ownership:
     return SessionLock(database, instance_id)
 
 
+def refuse_if_owned(database: Database, instance_id: str) -> None:
+    """Raise CatalogBusy where another process is its owner. Keeps nothing; blocks as long as a server does.
+
+    Raises CatalogUnavailable or CatalogError where that cannot be told.
+    """
+    if database.path is None:
+        database.open()
+        owner = owner_lock(database, instance_id)
+        owner.acquire()
+        owner.release()
+    elif (holder := is_owned(database.path)) is not None:
+        raise CatalogBusy(_busy(str(database.path), holder))
+
+
 def is_owned(path: Path) -> int | None:
     """The process that owns the SQLite catalog at this path, None where none does.
 

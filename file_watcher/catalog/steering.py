@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from file_watcher.catalog.database import Database
+from file_watcher.catalog.tables import WAITING
 
 _TRUE: Final = frozenset({"1", "t", "true", "y", "yes", "on"})
 
@@ -45,6 +46,9 @@ class SteeringRows:
     """The `file_watch.*` rows, which hold for all libraries and instances."""
     libraries: tuple[LibraryRow, ...] = ()
     """All of them, by number, watched or not."""
+    unsent: frozenset[int] = frozenset()
+    """The numbers of libraries, also of removed ones, with messages or jobs that are still to be sent. Empty on
+    SQLite, where one owner sends everything."""
 
 
 _QUESTION: Final = """
@@ -64,12 +68,17 @@ SELECT 'state', CAST(library_id AS TEXT), state, CASE WHEN root_inode IS NULL TH
 """
 """One statement, so that all is as of one commit: rules that came with a library are seen with it."""
 _SQLITE: Final = _QUESTION.format(type_of="NULL")
-_POSTGRESQL: Final = _QUESTION.format(type_of="CAST(pg_typeof(value) AS TEXT)")
+_UNSENT: Final = f"""UNION ALL
+SELECT 'unsent', CAST(library_id AS TEXT), NULL, NULL, NULL, NULL
+  FROM (SELECT library_id FROM fw_events WHERE {WAITING} UNION SELECT library_id FROM fw_job_windows) AS unsent
+"""  # noqa: S608 - constants
+_POSTGRESQL: Final = _QUESTION.format(type_of="CAST(pg_typeof(value) AS TEXT)") + _UNSENT
 
 
 def read_steering(database: Database) -> SteeringRows:
     """All that steers, as of one moment; costs one question. Raises CatalogUnavailable or CatalogError."""
-    found: dict[str, list[Any]] = {kind: [] for kind in ("library", "setting", "rule", "origin", "state")}
+    kinds = ("library", "setting", "rule", "origin", "state", "unsent")
+    found: dict[str, list[Any]] = {kind: [] for kind in kinds}
     for kind, *values in database.ask(_SQLITE if database.is_sqlite else _POSTGRESQL, ()):
         found[kind].append(values)
     rules: dict[str, dict[str, str]] = {}
@@ -97,7 +106,11 @@ def read_steering(database: Database) -> SteeringRows:
                 state,
             )
         )
-    return SteeringRows(_settings(found["setting"]), tuple(sorted(libraries, key=lambda row: row.id)))
+    return SteeringRows(
+        _settings(found["setting"]),
+        tuple(sorted(libraries, key=lambda row: row.id)),
+        frozenset(int(number) for number, *_ in found["unsent"]),
+    )
 
 
 def _settings(rows: list[Any]) -> dict[str, str]:

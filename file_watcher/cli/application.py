@@ -7,7 +7,6 @@ import sys
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from file_watcher.cli.asking import approve, scan, sync
 from file_watcher.cli.checking import check
@@ -15,6 +14,7 @@ from file_watcher.cli.completing import PROGRAM, answer_shells, completion
 from file_watcher.cli.consuming import consume
 from file_watcher.cli.duplicating import duplicates
 from file_watcher.cli.events import events
+from file_watcher.cli.helping import PlainCommand, PlainGroup
 from file_watcher.cli.libraries import library
 from file_watcher.cli.log_lines import log
 from file_watcher.cli.migrating import migrate
@@ -29,7 +29,7 @@ from file_watcher.version import VERSION
 _OWN_OPTIONS = frozenset({"--help", "--version"})
 
 
-class RunByDefault(TyperGroup):
+class RunByDefault(PlainGroup):
     """Without a command it is `run`, with run's options: `python -m file_watcher --data-dir /music`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -74,22 +74,22 @@ _ASKING: Final = "Ask the service that runs"
 _STEERING: Final = "Steer it through the database"
 _READING: Final = "What was told, and whether it still holds"
 
-app.command(rich_help_panel=_SERVICE)(with_settings(EVERYTHING)(run))
-app.command(rich_help_panel=_SERVICE)(with_settings(EVERYTHING)(check))
-app.command(rich_help_panel=_SERVICE)(with_settings(WHERE)(migrate))
-app.command(rich_help_panel=_SERVICE)(completion)
-app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(status))
-app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(sync))
-app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(scan))
-app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(approve))
-app.command(rich_help_panel=_ASKING)(with_settings(WHERE)(replay))
+app.command(cls=PlainCommand, rich_help_panel=_SERVICE)(with_settings(EVERYTHING)(run))
+app.command(cls=PlainCommand, rich_help_panel=_SERVICE)(with_settings(EVERYTHING)(check))
+app.command(cls=PlainCommand, rich_help_panel=_SERVICE)(with_settings(WHERE)(migrate))
+app.command(cls=PlainCommand, rich_help_panel=_SERVICE)(completion)
+app.command(cls=PlainCommand, rich_help_panel=_ASKING)(with_settings(WHERE)(status))
+app.command(cls=PlainCommand, rich_help_panel=_ASKING)(with_settings(WHERE)(sync))
+app.command(cls=PlainCommand, rich_help_panel=_ASKING)(with_settings(WHERE)(scan))
+app.command(cls=PlainCommand, rich_help_panel=_ASKING)(with_settings(WHERE)(approve))
+app.command(cls=PlainCommand, rich_help_panel=_ASKING)(with_settings(WHERE)(replay))
 app.add_typer(library, name="library", rich_help_panel=_STEERING)
 app.add_typer(settings, name="settings", rich_help_panel=_STEERING)
-app.command(rich_help_panel=_READING)(with_settings(WHERE)(consume))
-app.command(rich_help_panel=_READING)(with_settings(CATALOG)(events))
-app.command(rich_help_panel=_READING)(with_settings(CATALOG)(log))
-app.command(rich_help_panel=_READING)(with_settings(CATALOG)(verify))
-app.command(rich_help_panel=_READING)(with_settings(CATALOG)(duplicates))
+app.command(cls=PlainCommand, rich_help_panel=_READING)(with_settings(WHERE)(consume))
+app.command(cls=PlainCommand, rich_help_panel=_READING)(with_settings(CATALOG)(events))
+app.command(cls=PlainCommand, rich_help_panel=_READING)(with_settings(CATALOG)(log))
+app.command(cls=PlainCommand, rich_help_panel=_READING)(with_settings(CATALOG)(verify))
+app.command(cls=PlainCommand, rich_help_panel=_READING)(with_settings(CATALOG)(duplicates))
 
 
 def main() -> None:

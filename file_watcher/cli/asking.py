@@ -6,6 +6,7 @@ Everything runs on the caller's thread; the display of a wait has a thread of ri
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from file_watcher.cli.endings import FINE, WRONG, complain
+from file_watcher.cli.folding import folded
 from file_watcher.cli.options import Given
 from file_watcher.cli.progress import showing_wait
 from file_watcher.errors import FileWatcherError, RetryableError, UsageError
@@ -89,7 +91,8 @@ def approve(
     if as_json:
         print_json({"approved": library})
         return FINE
-    typer.echo(f"Library {library} is approved: it goes on, and what is gone from it is told as deleted.")
+    words = f"Library {library} is approved: it goes on, and what is gone from it is told as deleted."
+    typer.echo(folded(words, sys.stdout, indent=2))
     return FINE
 
 

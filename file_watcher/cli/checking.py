@@ -158,19 +158,59 @@ def _judge_schema(database: Database) -> Iterator[Finding]:
 
 def _check_broker(loaded: Loaded) -> Iterator[Finding]:
     from file_watcher.part_configs import broker_config
-    from file_watcher.publishing.consume import probe
+    from file_watcher.publishing.consume import probe, probe_jobs
 
     try:
-        health = probe(broker_config(loaded.settings))
+        config = broker_config(loaded.settings)
+        events = probe(config)
+        # Asked twice in vain, a broker that is away would take twice as long to say nothing new.
+        jobs = probe_jobs(config) if events.facts.get("answers") and _has_jobs(loaded) else None
     except FileWatcherError as exc:
         yield problem("broker", str(exc))
         return
-    if health.ok:
-        yield ok("broker", health.detail)
+    if events.ok:
+        yield ok("broker", events.detail)
     else:
         yield problem(
-            "broker", health.detail, "until then events are kept in the catalog, and delivered later"
+            "broker", events.detail, "until then events are kept in the catalog, and delivered later"
         )
+    if jobs is None:
+        return
+    if jobs.ok:
+        yield ok("broker, jobs", jobs.detail)
+    else:
+        mend = "until then jobs and the events behind them are kept in the catalog, and delivered later"
+        yield problem("broker, jobs", jobs.detail, mend)
+
+
+def _has_jobs(loaded: Loaded) -> bool:
+    """Whether a library that would be watched has rules for jobs; not known where the catalog cannot be read."""
+    from file_watcher.catalog.database import Database
+    from file_watcher.catalog.schema import report
+    from file_watcher.catalog.steering import read_steering
+    from file_watcher.jobs.rules import jobs_of, problems_of_jobs
+    from file_watcher.planning import LastGood, PlanConfig, make_plan
+
+    database = Database(catalog_url(loaded.settings))
+    if database.path is not None and not database.path.exists():
+        return False  # what the environment names is of a type that has none by default
+    try:
+        database.open()
+        if report(database).state != "current":
+            return False
+        rows = read_steering(database)
+    except FileWatcherError:  # told by the catalog's own check
+        return False
+    finally:
+        database.close()
+    config = PlanConfig(
+        loaded.settings.instance_id or "",
+        loaded.layers,
+        is_alone=database.is_sqlite,
+        problems_of_jobs=problems_of_jobs,
+    )
+    plan = make_plan(config, rows, LastGood())
+    return any(jobs_of(each.library.type, each.jobs) for each in plan.libraries)
 
 
 def _check_http(loaded: Loaded) -> Iterator[Finding]:

@@ -90,6 +90,10 @@ def take_census(root: bytes, path_filter: PathFilter, deadline: float) -> Census
     return census
 
 
+def _so_many(number: int) -> str:
+    return f"{number} {'is' if number == 1 else 'are'}"
+
+
 def judge_budget(libraries: list[Census], limits: InotifyLimits, used: InotifyUse) -> Iterator[Finding]:
     """Whether watches and instances suffice, with the command that raises what does not."""
     folders = sum(census.folders for census in libraries)
@@ -103,10 +107,13 @@ def judge_budget(libraries: list[Census], limits: InotifyLimits, used: InotifyUs
     for name, needed, held, limit in budget:
         if limit is None:
             yield warning(
-                "inotify", f"the limit fs.inotify.{name} cannot be read here; {at_least}{needed} are needed"
+                "inotify",
+                f"the limit fs.inotify.{name} cannot be read here; {at_least}{_so_many(needed)} needed",
             )
             continue
-        detail = f"fs.inotify.{name} is {limit}; {at_least}{needed} are needed, {held} are in use now"
+        detail = (
+            f"fs.inotify.{name} is {limit}; {at_least}{_so_many(needed)} needed, {_so_many(held)} in use now"
+        )
         mend = f"sysctl -w fs.inotify.{name}={_roomy(needed + held)}"
         if needed > limit:
             yield problem("inotify", f"{detail}: what is beyond is polled", mend)

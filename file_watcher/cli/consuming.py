@@ -1,4 +1,4 @@
-"""`consume`: subscribe to the events and print them.
+"""`consume`: subscribe to the events, or to the jobs, and print them.
 
 Everything runs on the caller's thread but the signals (see `signals`). Other than the service's own lines,
 what is printed here waits for a reader that is slow, and ends quietly when the reader is gone.
@@ -34,7 +34,7 @@ _Keys = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[ROUTING_KEY]...",
-        help="Such as file.created or file.*; without one, all.",
+        help="Such as file.created or file.*, or of jobs maintenance.#; without one, all.",
         show_default=False,
     ),
 ]
@@ -42,6 +42,7 @@ _Queue = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Take messages out of this queue, instead of copies of new ones."),
 ]
+_Jobs = Annotated[bool, typer.Option("--jobs", help="Subscribe to jobs instead of events.")]
 _Count = Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many messages.")]
 _Lines = Annotated[bool, typer.Option("--json", help="Print each message as one line of JSON.")]
 
@@ -50,16 +51,21 @@ def consume(
     given: Given,
     routing_keys: _Keys = None,
     *,
+    jobs: _Jobs = False,
     queue: _Queue = None,
     count: _Count = None,
     as_json: _Lines = False,
 ) -> int:
-    """Subscribe to the events and print them, until Ctrl-C."""
+    """Subscribe to events, or jobs, and print them, until Ctrl-C."""
     from file_watcher.part_configs import broker_config
     from file_watcher.publishing.consume import consume as subscribe
 
     if queue is not None and routing_keys:
         raise UsageError("A named queue is read as it is bound: leave out the routing keys, or --queue")
+    if queue is not None and jobs:
+        raise UsageError(
+            "A named queue is read whatever is in it, jobs as well: leave out --jobs, or --queue"
+        )
     config = broker_config(given.load().settings)
     stop = threading.Event()
     show = _as_json if as_json else _as_line
@@ -70,15 +76,16 @@ def consume(
         sys.stdout.flush()
 
     with Signals(stop.set):
-        subscribe(
-            config, keys, queue, on_message, stop, count, on_subscribed=_said(queue, keys, config.endpoint)
+        source = (
+            f"queue {queue}" if queue is not None else f"{'jobs' if jobs else 'events'} {', '.join(keys)}"
         )
+        said = _said(source, config.endpoint)
+        subscribe(config, keys, queue, on_message, stop, count, jobs=jobs, on_subscribed=said)
     return FINE
 
 
-def _said(queue: str | None, keys: list[str], where: object) -> Callable[[], None]:
+def _said(source: str, where: object) -> Callable[[], None]:
     """Tells a person on a terminal that the wait for messages has begun."""
-    source = f"queue {queue}" if queue is not None else f"events {', '.join(keys)}"
 
     def say() -> None:
         if is_terminal(sys.stderr):

@@ -168,5 +168,5 @@ def _print_total(total: Total, most: int, *, as_json: bool) -> None:
     rest = f"; {counted(hidden, 'more group')} {verb} not shown (--limit 0: all)" if hidden > 0 else ""
     typer.echo(
         f"{counted(total.groups, 'group')} of {counted(total.files, 'file')} "
-        f"waste {size_text(total.wasted)}{rest}."
+        f"{'wastes' if total.groups == 1 else 'waste'} {size_text(total.wasted)}{rest}."
     )

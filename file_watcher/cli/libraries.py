@@ -13,6 +13,7 @@ import typer
 from file_watcher.cli.asking import AsJson, print_json
 from file_watcher.cli.endings import FINE, complain
 from file_watcher.cli.figures import counted
+from file_watcher.cli.helping import PlainCommand, PlainGroup
 from file_watcher.cli.library_catalog import refuse_foreign_origin, steered, tell
 from file_watcher.cli.library_choice import Choice
 from file_watcher.cli.library_pages import documents, show_page, show_table
@@ -36,6 +37,7 @@ _Rules = Annotated[
 ]
 
 library = typer.Typer(
+    cls=PlainGroup,
     help="The libraries: add, watch and unwatch them, and give them settings of their own.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -194,11 +196,11 @@ def _amount_of_rules(row: LibraryRow, changes: dict[str, str | None]) -> int:
     return len([value for value in ({**row.rules} | changes).values() if value is not None])
 
 
-library.command("add")(with_settings(CATALOG)(add))
-library.command("list")(with_settings(CATALOG)(show_all))
-library.command("show")(with_settings(CATALOG)(show))
-library.command("watch")(with_settings(CATALOG)(watch))
-library.command("unwatch")(with_settings(CATALOG)(unwatch))
-library.command("set")(with_settings(CATALOG)(set_rules))
-library.command("unset")(with_settings(CATALOG)(unset))
-library.command("remove")(with_settings(CATALOG)(remove))
+library.command("add", cls=PlainCommand)(with_settings(CATALOG)(add))
+library.command("list", cls=PlainCommand)(with_settings(CATALOG)(show_all))
+library.command("show", cls=PlainCommand)(with_settings(CATALOG)(show))
+library.command("watch", cls=PlainCommand)(with_settings(CATALOG)(watch))
+library.command("unwatch", cls=PlainCommand)(with_settings(CATALOG)(unwatch))
+library.command("set", cls=PlainCommand)(with_settings(CATALOG)(set_rules))
+library.command("unset", cls=PlainCommand)(with_settings(CATALOG)(unset))
+library.command("remove", cls=PlainCommand)(with_settings(CATALOG)(remove))

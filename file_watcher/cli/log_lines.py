@@ -20,8 +20,9 @@ from file_watcher.cli.narrowing import since_ns
 from file_watcher.cli.options import Given
 from file_watcher.cli.signals import Signals
 from file_watcher.errors import CatalogUnavailable, UsageError
-from file_watcher.ops.log import console_value, indented, is_terminal, wants_color
+from file_watcher.ops.log import CONTINUED, console_value, indented, is_terminal, wants_color
 from file_watcher.ops.sanitize import escape_for_terminal, escape_in_json
+from file_watcher.ops.terminal import columns_of, fold_line
 
 if TYPE_CHECKING:
     from file_watcher.catalog.journal import LinesWanted, LogLine, LogLines
@@ -94,7 +95,7 @@ def log(
     settings = given.load().settings
     since_when = None if since is None else since_ns(since, time.time())
     wanted = LinesWanted(_level(level), event, library, instance, since_when)
-    show = _as_json if as_json else LineForPeople(wants_color(sys.stdout))
+    show = _as_json if as_json else LineForPeople(wants_color(sys.stdout), columns_of(sys.stdout))
     with read_catalog(settings) as database:
         lines = LogLines(database)
         following = Following(lines, wanted)
@@ -161,8 +162,10 @@ class LineForPeople:
     Nothing in a line is obeyed by a terminal, or can pass for another line.
     """
 
-    def __init__(self, color: bool) -> None:
+    def __init__(self, color: bool, columns: int = 0) -> None:
+        """`columns` of the terminal, beyond which a line goes on in the next one; 0: never."""
         self._color = color
+        self._columns = columns
 
     def __call__(self, line: LogLine) -> str:
         moment = dt.datetime.fromtimestamp(line.created_ns // 10**9, dt.UTC).astimezone()
@@ -174,7 +177,9 @@ class LineForPeople:
         )
         head = f"{moment:%m-%d %H:%M:%S} {level} {escape_for_terminal(line.instance_id)}"
         told = f"{head}  {escape_for_terminal(line.event)}  {pairs}".rstrip()
-        return told + "".join(indented(str(block)) for block in blocks if block)
+        return fold_line(told, self._columns, CONTINUED) + "".join(
+            indented(str(block)) for block in blocks if block
+        )
 
     def _painted(self, text: str, parameters: str | None) -> str:
         return f"\x1b[{parameters}m{text}\x1b[0m" if self._color and parameters else text

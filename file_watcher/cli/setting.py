@@ -13,6 +13,7 @@ import typer
 
 from file_watcher.cli.asking import AsJson, print_json
 from file_watcher.cli.endings import FINE, complain
+from file_watcher.cli.helping import PlainCommand, PlainGroup
 from file_watcher.cli.options import CATALOG, Given, with_settings
 from file_watcher.errors import UsageError
 from file_watcher.settings.rules import AT_ONCE
@@ -28,6 +29,7 @@ _ABOVE: Final = ("option", "environment")
 """The layers that hide a row."""
 
 settings = typer.Typer(
+    cls=PlainGroup,
     help="The settings that the database holds, for all libraries and instances.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -214,6 +216,6 @@ def _show_table(found: list[dict[str, Any]]) -> None:
     print_table(("setting", "value", "from", "database", "takes effect"), rows)
 
 
-settings.command("list")(with_settings(CATALOG)(show_settings))
-settings.command("set")(with_settings(CATALOG)(set_settings))
-settings.command("unset")(with_settings(CATALOG)(unset_settings))
+settings.command("list", cls=PlainCommand)(with_settings(CATALOG)(show_settings))
+settings.command("set", cls=PlainCommand)(with_settings(CATALOG)(set_settings))
+settings.command("unset", cls=PlainCommand)(with_settings(CATALOG)(unset_settings))

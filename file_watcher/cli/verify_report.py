@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from file_watcher.cli.figures import counted, duration_text, size_text
+from file_watcher.cli.folding import folded
 from file_watcher.cli.progress import ByteBar
 from file_watcher.cli.verify_place import Place
 from file_watcher.model import Fingerprint, Library, display
@@ -52,9 +53,8 @@ class Report:
     def goes_on(self, place: Place, total: int) -> None:
         """An earlier run was stopped here; what it had found is told again, so that the result is whole."""
         if is_terminal(sys.stderr):
-            typer.echo(
-                f"Going on where it was stopped, {_share(place, total)}; --restart begins anew", err=True
-            )
+            words = f"Going on where it was stopped, {_share(place, total)}; --restart begins anew"
+            typer.echo(folded(words, sys.stderr, indent=2), err=True)
         for damage in place.damage:
             self._print(damage)
 
@@ -70,7 +70,8 @@ class Report:
 
     def stopped(self, place: Place, total: int) -> None:
         """It was interrupted."""
-        typer.echo(f"Stopped {_share(place, total)}; the same command goes on there", err=True)
+        words = f"Stopped {_share(place, total)}; the same command goes on there"
+        typer.echo(folded(words, sys.stderr, indent=2), err=True)
 
     def summary(self, place: Place) -> bool:
         """Print the last words; returns whether anything is damaged."""

@@ -39,15 +39,20 @@ class InProcessDelivery:
         *,
         existing: bool,
     ) -> None:
-        """`on_progress()` is called when messages can be taken, and when the first scans are complete."""
+        """`on_progress()` is called when messages can be taken, and when the first scans are complete.
+
+        Without `existing` those libraries are passed over at first that `source` calls unscanned.
+        """
         self._listener = listener
         self._handover = handover
         self._metadata_source = metadata_source
         self._on_progress = on_progress
-        self._roots = {library.id: library.root for library in source.libraries}
-        self._unknown = set() if existing else set(source.unscanned)
+        self._tells_existing = existing
+        self._roots: dict[int, bytes] = {}
+        self._unknown: set[int] = set()
+        """Whose first scan is not over yet, so that nothing of them is told."""
         self._started = threading.Event()
-        self.source = source
+        self.expect(source)
         self.circuit = Circuit("program", CircuitConfig(), is_logged=False)
 
     def start(self) -> None:
@@ -64,10 +69,22 @@ class InProcessDelivery:
         """Nothing to wait for."""
         return True
 
+    def expect(self, source: Source) -> None:
+        """These are the libraries from now on: at least those of before. Called before anything of a new one can come."""
+        new = {each.id: each.root for each in source.libraries if each.id not in self._roots}
+        if not self._tells_existing:
+            self._unknown |= source.unscanned & new.keys()
+        self._roots = {**self._roots, **new}
+        self.source = source
+
     @property
-    def is_ready(self) -> bool:
-        """Whether it was started, and every change from now on will be told."""
-        return self._started.is_set() and not self._unknown
+    def is_started(self) -> bool:
+        """Whether messages are taken."""
+        return self._started.is_set()
+
+    def unknown(self) -> frozenset[int]:
+        """The libraries of which nothing is told yet, since their first scans are not over."""
+        return frozenset(self._unknown)
 
     @property
     def where(self) -> str:

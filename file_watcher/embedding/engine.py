@@ -1,4 +1,4 @@
-"""What is behind a `Watcher`: starts, stops and restarts the core, and feeds the program.
+"""What is behind a `Watcher`: starts and stops the core, and feeds the program.
 
 Owns the thread `fw-callback` where the program wants to be called. It knows nothing of the `Watcher` that it belongs
 to, so that one which is forgotten can be collected, and is stopped then.
@@ -42,7 +42,8 @@ class Engine:
         self._handover = Handover()
         self._metadata = MetadataOnDemand(options.watch, lambda _name, error: self._fail(_died(error)))
         self._changing = threading.RLock()
-        """Held while the core is started or ended. Reentrant, for a signal handler may call `stop` anywhere."""
+        """Held while the core is started or ended, or gets a folder. Reentrant, for a signal handler may call `stop`
+        anywhere."""
         self._roots: tuple[Path, ...] = ()
         self._core: Core | None = None
         self._callback: threading.Thread | None = None
@@ -75,20 +76,23 @@ class Engine:
                 self._callback = spawn("fw-callback", self._call_back, lambda _name, _error: None)
 
     def watch(self, path: AnyPath) -> None:
-        """Watch this folder, too. Where it runs already, the core is made anew with it: see `Watcher.watch`."""
+        """Watch this folder, too; see `Watcher.watch`."""
         with self._changing:
             self._refuse_if_stopped("watch")
             if not self._is_running:
                 self._wanted.append(path)
                 return
-            before, self._roots = self._roots, (*self._roots, root_of(path, self._roots))
-            try:
-                self._place.check(self._roots)
-            except WatcherError:
-                self._roots = before
-                raise
-            self._end_core()
-            self._run_core(self._roots)
+            root = root_of(path, self._roots)
+            self._place.check([root])
+            core = self._core
+            if core is None:
+                self._run_core((root,))
+                self._roots = (root,)
+                return
+            added = core.add(root)
+            self._roots = (*self._roots, root)
+            if added is not None:
+                core.wait_for(added)
 
     def stop(self) -> None:
         """End everything; waits a few seconds at most. A second call waits for the first."""
@@ -99,7 +103,9 @@ class Engine:
             return  # the first call waits for this very thread
         core = self._core
         if core is not None and self._callback is None:
-            core.ask_to_end()  # ends a start that is waiting, too; a callback's last event is confirmed before
+            core.ask_to_end()  # ends a start that is waiting, too
+        elif core is not None:
+            core.give_up_waiting()  # a callback's last event is confirmed before the core ends
         with self._changing:
             if self._is_running:
                 self._is_running = False
@@ -196,10 +202,8 @@ class Engine:
             raise _stopped("start")
         try:
             self._core.start()
-        except WatcherError as exc:
+        except WatcherError:
             self._core = None
-            if self._is_running:  # a core that cannot be started anew
-                self._fail(exc)
             raise
 
     def _end_core(self) -> None:

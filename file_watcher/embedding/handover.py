@@ -3,8 +3,8 @@
 Owns no thread. The relay's thread puts, the program's threads take, the relay's thread settles. An event is handled
 when its taker asks for the next one; only then is it confirmed, and leaves the catalog's outbox.
 
-It outlives the core (which is made anew where a folder is added): what is in hand or handled then is not told
-once more, although the outbox still holds it.
+It outlives a core whose start failed, and so was tried again: what is in hand or handled is not told once more,
+although the outbox still holds it.
 """
 
 from __future__ import annotations

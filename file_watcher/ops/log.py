@@ -24,10 +24,14 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from file_watcher.errors import UsageError
 from file_watcher.ops.lines import LineWriter
 from file_watcher.ops.sanitize import escape_for_terminal, escape_in_json, plain, redact
+from file_watcher.ops.terminal import columns_of, fold_line
 
 LogFormat = Literal["console", "json", "auto"]
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+CONTINUED: Final = 9
+"""Columns before what goes on from the line above: nothing there can pass for the time of another line."""
 
 OWN_LOGGERS: Final = "file_watcher"
 """What the names of our own loggers begin with."""
@@ -56,7 +60,7 @@ def configure(
     chosen: Literal["console", "json"] = "json"
     if log_format == "console" or (log_format == "auto" and is_terminal(target)):
         chosen = "console"
-    renderers = _json_chain(instance_id) if chosen == "json" else _console_chain(wants_color(target))
+    renderers = _json_chain(instance_id) if chosen == "json" else _console_chain(target)
     handler = _LineHandler(LineWriter(target))
     handler.setFormatter(_formatter(renderers))
     # Our loggers may be heard from a lower level on (see `listening`): the stream still begins at its own.
@@ -136,8 +140,8 @@ def _json_chain(instance_id: str) -> list[Processor]:
     ]
 
 
-def _console_chain(color: bool) -> list[Processor]:
-    return [structlog.processors.ExceptionRenderer(traceback_text), redact_fields, _ConsoleRenderer(color)]
+def _console_chain(stream: TextIO) -> list[Processor]:
+    return [structlog.processors.ExceptionRenderer(traceback_text), redact_fields, _ConsoleRenderer(stream)]
 
 
 def redact_fields(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
@@ -158,10 +162,14 @@ def traceback_text(
 
 
 class _ConsoleRenderer:
-    """`12:00:00 warning  broker_unreachable  host=localhost port=5672`, then the traceback, indented."""
+    """`12:00:00 warning  broker_unreachable  host=localhost port=5672`, then the traceback, indented.
 
-    def __init__(self, color: bool) -> None:
-        self._color = color
+    On a terminal a line that is too long goes on in the next one, indented, and broken between words.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._color = wants_color(stream)
 
     def __call__(self, _logger: WrappedLogger, _method: str, fields: EventDict) -> str:
         level = str(fields.pop("level", ""))
@@ -174,7 +182,8 @@ class _ConsoleRenderer:
         parts.append(f" {event}")
         if fields:
             parts.append(" " + " ".join(self._pair(key, value) for key, value in fields.items()))
-        return " ".join(parts) + "".join(indented(str(block)) for block in blocks if block)
+        line = fold_line(" ".join(parts), columns_of(self._stream), CONTINUED)
+        return line + "".join(indented(str(block)) for block in blocks if block)
 
     def _pair(self, key: str, value: Any) -> str:
         return self._paint(f"{escape_for_terminal(key)}=", "2") + console_value(value)

@@ -7,6 +7,7 @@ component has `ok`, `detail` (one sentence for people) and what it alone knows:
 - `database`: `where`, and the circuits `reads` and `writes`.
 - `broker`: `where`, `exchange`, its `circuit`, `reason` (why not), `unconfirmed`.
 - `libraries`: the state of each by its name.
+- `steering`: `refused` and `from_next_start`; `journal`: `level` and `waiting`. Neither ever fails.
 
 A circuit: `state` (closed, open, half_open), `since`, `failures` (in a row), `last_error` (kept after the
 recovery), and while it is open `next_attempt_seconds`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO
@@ -31,6 +32,11 @@ _COLORS: Final = {
 """SGR parameters (ECMA-48, section 8.3.117) of the event's type."""
 
 _GAP: Final = "  "
+_SGR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_LEAST_COLUMNS: Final = 40
+"""Below which breaking between words helps nobody any more."""
+_LEAST_PATH: Final = 8
+"""Columns that are left for the path of a job: for whom it is, and for how many events, tells more."""
 _ENDLESS: Final = 1 << 30
 _SIZE_UNITS: Final = ("kB", "MB", "GB", "TB", "PB", "EB")
 
@@ -74,12 +80,14 @@ class EventPrinter:
         return f"{before}{painted}{after}  {shown}".rstrip()
 
     def _subject_and_details(self, message: Mapping[str, Any], room: int) -> str:
-        """Of the details those that find room beside the path: half of the room, or all that the path leaves.
+        """Of the details those that find room beside the path: half of the room (of a job's nearly all), or all that
+        the path leaves.
 
         Only the first one is ever cut; a half detail would say something else.
         """
         whole = display_width(self._subject(message, _ENDLESS))
-        left = max(room // 2, room - whole - len(_GAP))
+        share = room - _LEAST_PATH - len(_GAP) if "job_id" in message else room // 2
+        left = max(share, room - whole - len(_GAP))
         shown: list[str] = []
         for detail in map(escape_for_terminal, _details(message)):
             if shown and display_width(detail) > left:
@@ -110,11 +118,7 @@ class EventPrinter:
     def _width(self) -> int:
         if self._columns is not None:
             return self._columns
-        try:
-            columns = os.get_terminal_size(self._writer.stream.fileno()).columns
-        except (OSError, ValueError, AttributeError):
-            columns = 0  # no terminal, closed, or nothing with a descriptor
-        return columns or DEFAULT_COLUMNS
+        return columns_of(self._writer.stream) or DEFAULT_COLUMNS
 
 
 def _details(message: Mapping[str, Any]) -> list[str]:
@@ -122,6 +126,7 @@ def _details(message: Mapping[str, Any]) -> list[str]:
     found = [
         "still growing" if message.get("growing") is True else "",
         _text(message.get("reason")),
+        f"for {_text(message['queue'])}" if message.get("queue") else "",
         _events_of_job(message),
         _size(message.get("size")) if message.get("event_type") != "deleted" else "",
         _duration(metadata.get("duration")),
@@ -176,6 +181,33 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
+
+
+def columns_of(stream: TextIO) -> int:
+    """The width of the terminal that the stream leads to; 0 where there is none, or it does not say."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # no terminal, closed, or nothing with a descriptor
+        return 0
+
+
+def fold_line(line: str, columns: int, indent: int) -> str:
+    """The line, broken at spaces where it is wider than `columns`, all but the first part indented.
+
+    No word is ever broken, and nothing where a terminal is narrower than helps. Colours take no columns.
+    """
+    if columns < _LEAST_COLUMNS or display_width(_SGR.sub("", line)) <= columns:
+        return line
+    lines: list[str] = []
+    current, used = "", 0
+    for place, word in enumerate(line.split(" ")):
+        width = display_width(_SGR.sub("", word))
+        if place and used + 1 + width > columns and current.strip():
+            lines.append(current.rstrip(" "))
+            current, used = " " * indent + word, indent + width
+        else:
+            current, used = (f"{current} {word}", used + 1 + width) if place else (word, width)
+    return "\n".join([*lines, current])
 
 
 def display_width(text: str) -> int:

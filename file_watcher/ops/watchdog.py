@@ -2,8 +2,8 @@
 
 Owns the thread `fw-watchdog`, which looks at every stage from time to time and touches neither disk nor
 server. A hang cannot be ended from outside its thread: /healthz fails until the stage moves again, so that
-whoever runs the service starts it anew. (Watches, connections and the processes that read tags are renewed
-in place by their owners, long before.)
+whoever runs the service starts it anew; but for stages that are not vital, whose hangs are told and do not
+fail it. (Watches, connections and the processes that read tags are renewed in place by their owners, long before.)
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Watchdog:
         return join_all([self._thread] if self._thread else [], deadline)
 
     def health(self) -> Health:
-        """Whether every stage that has something to do gets on with it."""
+        """Whether every stage that has something to do gets on with it; fails for the vital ones only."""
         stuck, now = dict(self._stuck), time.monotonic()
         if not stuck:
             return Health("stages", ok=True, detail="Every stage that has something to do gets on with it.")
@@ -138,9 +138,15 @@ class Watchdog:
             f"{name} has not got on for {now - since:.0f} s ({each.progress.doing})"
             for name, (each, since) in stuck.items()
         ]
-        detail = f"{'; '.join(told)}: check the disk it reads, and start the service anew; nothing is lost"
+        is_vital = any(each.progress.is_vital for each, _ in stuck.values())
+        mend = (
+            "check the disk it reads, and start the service anew; nothing is lost"
+            if is_vital
+            else "all else goes on; start the service anew when it suits"
+        )
         facts = {name: round(now - since) for name, (_, since) in stuck.items()}
-        return Health("stages", ok=False, detail=detail, facts={"stuck_seconds": facts})
+        detail = f"{'; '.join(told)}: {mend}"
+        return Health("stages", ok=not is_vital, detail=detail, facts={"stuck_seconds": facts})
 
     def _run(self) -> None:
         while not self._stop.wait(self._every):
@@ -163,7 +169,9 @@ class Watchdog:
             seconds=round(stuck.seconds, 1),
             waits=stuck.progress.doing,
             stacks=stacks(),
-            effect="/healthz fails until it moves again",
+            effect="/healthz fails until it moves again"
+            if stuck.progress.is_vital
+            else "all else goes on, and /healthz stays well",
         )
 
 

@@ -20,6 +20,7 @@ from file_watcher.publishing.broker import (
     BrokerConfig,
     connection_parameters,
     declaration,
+    declaration_of_jobs,
     quiet_pika,
     resolve,
 )
@@ -36,6 +37,11 @@ _LOOK_SECONDS: Final = 0.2
 _PREFETCH: Final = 100
 _NOT_FOUND, _LOCKED = 404, 405
 """Reply codes of AMQP 0-9-1 (section 1.2): there is no such thing; another connection keeps it for itself."""
+_NOT_RUN_YET: Final = "file_watcher has not run against this broker yet (start it once), or RABBITMQ_EXCHANGE or the vhost is another one"
+_NOT_MADE_HERE: Final = (
+    "make it (type topic, durable), since RABBITMQ_DECLARE says that file_watcher must not, or "
+    "RABBITMQ_JOBS_EXCHANGE or the vhost is another one"
+)
 _CONNECT_ERRORS: Final = (AMQPError, AMQPConnectorException, OSError)
 
 
@@ -47,21 +53,25 @@ def consume(
     stop: threading.Event,
     count: int | None = None,
     *,
+    jobs: bool = False,
     on_subscribed: Callable[[], None] | None = None,
 ) -> int:
     """Hand over messages until `stop` is set or `count` were handled; returns how many.
 
-    Without a `queue` an exclusive one is made, bound to the exchange by `routing_keys` (topic patterns)
-    and gone afterwards: only what is published from then on is seen. A named queue must exist and is
-    read as it is bound. `on_subscribed` is called once messages can no longer be missed. Blocks.
+    Without a `queue` an exclusive one is made, bound to the exchange (of events; or of `jobs`) by `routing_keys`
+    (topic patterns) and gone afterwards: only what is published from then on is seen. A named queue must exist
+    and is read as it is bound. `on_subscribed` is called once messages can no longer be missed. Blocks.
 
     Raises PermanentError where the exchange or queue is missing or not allowed, BrokerUnavailable where
     the broker is away or goes away. What `on_message` raises is passed on; its message is delivered again.
     """
     with _channel(config) as channel:
-        source = (
-            _private_queue(channel, config, routing_keys) if queue is None else _known(channel, config, queue)
-        )
+        if queue is not None:
+            source = _known(channel, config, queue)
+        elif jobs:
+            source = _queue_of_jobs(channel, config, routing_keys)
+        else:
+            source = _private_queue(channel, config, config.exchange, routing_keys, _NOT_RUN_YET)
         channel.basic_qos(prefetch_count=_PREFETCH)
         if on_subscribed is not None:
             on_subscribed()
@@ -87,28 +97,40 @@ def has_queue(config: BrokerConfig, queue: str) -> bool:
 def probe(config: BrokerConfig) -> Health:
     """Whether the broker lets us in and has the exchange as we need it (a missing one is not made here).
 
-    Blocks. Does not raise for what is wrong with the broker: the sentence says what it is and how to mend it.
+    Blocks. Does not raise for what is wrong with the broker: the sentence says what it is and how to mend it. The
+    fact `answers` tells whether it let us in.
     """
-    at = config.endpoint
-    facts = {"where": str(at), "exchange": config.exchange}
+    return _probe(config, declaration(config))
+
+
+def probe_jobs(config: BrokerConfig) -> Health:
+    """The same for the exchange of jobs, which is of use where a library has rules for jobs."""
+    return _probe(config, declaration_of_jobs(config))
+
+
+def _probe(config: BrokerConfig, wanted: Mapping[str, Any]) -> Health:
+    at, exchange = config.endpoint, wanted["exchange"]
+    facts = {"where": str(at), "exchange": exchange, "answers": False}
     try:
         with _channel(config) as channel:
+            facts["answers"] = True
             try:
-                channel.exchange_declare(config.exchange, passive=True)
+                channel.exchange_declare(exchange, passive=True)
                 if config.declare == "active":
-                    channel.exchange_declare(**declaration(config))
+                    channel.exchange_declare(**wanted)
             except ChannelClosedByBroker as exc:
                 return _probed(exc, config, facts)
     except (BrokerUnavailable, PermanentError) as exc:
         return Health("broker", ok=False, detail=str(exc), facts=facts)
-    return Health(
-        "broker", ok=True, detail=f"RabbitMQ answers at {at} and has {config.exchange!r}", facts=facts
-    )
+    return Health("broker", ok=True, detail=f"RabbitMQ answers at {at} and has {exchange!r}", facts=facts)
 
 
-def _probed(error: ChannelClosedByBroker, config: BrokerConfig, facts: dict[str, str]) -> Health:
+def _probed(error: ChannelClosedByBroker, config: BrokerConfig, facts: dict[str, Any]) -> Health:
     if error.reply_code == _NOT_FOUND and config.declare == "active":
-        detail = f"RabbitMQ answers at {config.endpoint}; exchange {config.exchange!r} will be made at the first run"
+        detail = (
+            f"RabbitMQ answers at {config.endpoint}; exchange {facts['exchange']!r} "
+            "will be made at the first run"
+        )
         return Health("broker", ok=True, detail=detail, facts=facts)
     return Health("broker", ok=False, detail=explain(error, config).sentence, facts=facts)
 
@@ -145,17 +167,26 @@ def _translated(outage: Outage) -> BrokerUnavailable | PermanentError:
     return PermanentError(outage.sentence) if outage.lasting else BrokerUnavailable(outage.sentence)
 
 
-def _private_queue(channel: Any, config: BrokerConfig, routing_keys: Sequence[str]) -> str:
+def _queue_of_jobs(channel: Any, config: BrokerConfig, routing_keys: Sequence[str]) -> str:
+    """The service makes this exchange with its first job, which would be missed if nobody else could."""
+    if config.declare == "active":
+        channel.exchange_declare(**declaration_of_jobs(config))
+    return _private_queue(channel, config, config.jobs_exchange, routing_keys, _NOT_MADE_HERE)
+
+
+def _private_queue(
+    channel: Any, config: BrokerConfig, exchange: str, routing_keys: Sequence[str], missing: str
+) -> str:
+    """An exclusive queue; `missing` says why there may be no such exchange, and what to do."""
     name = str(channel.queue_declare("", exclusive=True, auto_delete=True).method.queue)
     try:
         for key in routing_keys or ("#",):
-            channel.queue_bind(name, config.exchange, key)
+            channel.queue_bind(name, exchange, key)
     except ChannelClosedByBroker as exc:
         if exc.reply_code != _NOT_FOUND:
             raise
         raise PermanentError(
-            f"RabbitMQ at {config.endpoint} has no exchange {config.exchange!r}: file_watcher has not run against "
-            "this broker yet (start it once), or RABBITMQ_EXCHANGE or the vhost is another one"
+            f"RabbitMQ at {config.endpoint} has no exchange {exchange!r}: {missing}"
         ) from exc
     return name
 

@@ -240,6 +240,14 @@ class LibraryKeeper:
         with self._scanned:
             self._scanned.wait(timeout)
 
+    def is_begun(self, library_id: int, *, scanned: bool) -> bool:
+        """Whether the library is watched by now, or was found that it cannot be; with `scanned` whether the notice
+        of its first scan is recorded. Never blocks."""
+        post = self._posts.get(library_id)
+        if post is None:
+            return False
+        return post.is_scan_told if scanned else post.active or post.suspension is not None
+
     def watches(self) -> Mapping[str, int]:
         """Folders that are watched and polled, and watches added and removed, for the metrics."""
         lookouts = [post.lookout for post in self._posts.values()]

@@ -27,7 +27,8 @@ class RememberedRoot:
     def is_another_than(self, identity: RootIdentity) -> bool:
         """Whether the root that is there now is not the one that was remembered.
 
-        The device's number is left out: it changes from boot to boot.
+        The device's number is left out: it changes from boot to boot, and from host to host. A folder on NFS is the
+        same one on each host that has it: the inode is the server's, and the filesystem id is 0 everywhere.
         """
         return self.inode is not None and (self.inode, self.fsid) != (identity.inode, str(identity.fsid))
 

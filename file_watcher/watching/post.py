@@ -75,11 +75,14 @@ class Post:
         """Whether the library is to be taken as it is, until its next scan."""
         self.scanned = False
         """Whether it was scanned since the start."""
+        self.is_scan_told = False
+        """Whether the notice of that scan is recorded, so that whatever is recorded from now on comes after it."""
         self._config = config
         self._path_filter = path_filter
         self._eyes = eyes
         self._memory = memory
         self._scans = scans
+        self._record = record
         self._notices = LibraryNotices(library, memory, record)
         self._disks = Disks(library, eyes, memory, self._notices)
         self._catching_up: ScanJob | None = None
@@ -152,6 +155,10 @@ class Post:
             if not report.shielded and not report.unlisted:
                 self._disks.trust_what_is_mounted()
         self._notices.scanned(report, first=first, is_news=job is not self._poll or report.differs)
+        self._record(self._note_told)
+
+    def _note_told(self) -> None:
+        self.is_scan_told = True
 
     def why_not_approve(self) -> str | None:
         """None where `approve` would help, else why not, as a sentence."""

@@ -11,7 +11,16 @@ from typing import Self
 import psycopg
 import pytest
 
+from file_watcher.catalog.batch import Batch
+from file_watcher.catalog.messages import NewMessage
+from file_watcher.catalog.outbox import Outbox
+from file_watcher.catalog.store import CatalogStore
+from file_watcher.model import Library
+from file_watcher.publishing.message import encode_event, routing_key
+from tests.support.catalog import opened
 from tests.support.fleet import FleetTrial, fleet, logged, write_files
+from tests.support.jobs import change
+from tests.support.messages import event
 from tests.support.postgresql import PostgresCluster
 from tests.support.waiting import wait_for
 
@@ -108,6 +117,82 @@ def test_a_library_finds_a_new_owner_when_its_owner_is_killed_or_frozen_and_the_
         (root / "album 0" / "0.mp3").unlink()
         assert trial.wait_for_owner(library_id, not_=third) == second
         trial.converge(library_id)
+
+
+def test_what_a_dead_owner_left_of_libraries_that_nobody_watches_is_sent_by_whoever_runs(
+    trial: FleetTrial, tmp_path: Path
+) -> None:
+    left = {"untold": "active", "told": "unwatched", "gathering": "unwatched", "removed": None}
+    ids = {name: number for number, name in enumerate(left, 901)}
+    with opened(trial.database_url) as database:
+        store, outbox = CatalogStore(database), Outbox(database, None)
+        for name, state in left.items():
+            leave_behind(trial, ids[name], tmp_path / "gone" / name, state)
+            if name != "gathering":
+                outbox.record([told_of(Library(ids[name], name, "production", b"/gone/" + name.encode()))])
+        store.commit(Batch(windows=[change(library_id=ids["gathering"], due_ns=1, at_ns=1)]))
+
+    trial.add_instance("one")
+    with fleet(trial):
+        trial.start("one")
+        wait_for(lambda: not left_over(trial), "all that was left, and the last notice", 60)
+        wait_for(
+            lambda: not any(trial.owner(number) for number in ids.values()), "the leases to be given up", 60
+        )
+        trial.consumer.drain()
+
+    about = [
+        (message.kind, message.body["library"]["id"])
+        for message in trial.consumer.messages
+        if message.body["library"]["id"] > 900
+    ]
+    expected = [("created", ids[name]) for name in ("untold", "told", "removed")]
+    assert sorted(about) == sorted([*expected, ("library.unwatched", ids["untold"])])
+    assert about.index(expected[0]) < about.index(("library.unwatched", ids["untold"]))
+    assert trial.consumer.mirror.problems == []
+
+
+def leave_behind(trial: FleetTrial, number: int, root: Path, state: str | None) -> None:
+    """A library that is watched no more, as an owner left it who died; without a state its row is gone."""
+    with psycopg.connect(trial.database_url) as connection:
+        connection.execute("INSERT INTO fw_leases VALUES (%s, 'dead', 3, 1, 2)", (number,))
+        if state is not None:
+            connection.execute(
+                "INSERT INTO libraries (id, name, path, type, is_watched) "
+                "VALUES (%s, %s, %s, 'production', false)",
+                (number, root.name, str(root)),
+            )
+            connection.execute(
+                "INSERT INTO fw_library_state (library_id, state, first_scan_done, updated_ns) "
+                "VALUES (%s, %s, true, 1)",
+                (number, state),
+            )
+
+
+def told_of(library: Library) -> NewMessage:
+    """A file that was created in the library, and never sent."""
+    told = event(path=library.root + b"/a.mp3", library=library)
+    return NewMessage(
+        event_id=told.event_id,
+        event_type=told.event_type.value,
+        routing_key=routing_key(told),
+        library_id=library.id,
+        path=told.path,
+        body=encode_event(told, "dead"),
+        created_ns=time.time_ns(),
+    )
+
+
+def left_over(trial: FleetTrial) -> bool:
+    """Whether messages or windows wait, or a library of which nobody has said that it is watched no more."""
+    with psycopg.connect(trial.database_url) as connection:
+        row = connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM fw_events WHERE published_ns IS NULL AND NOT unrouted) "
+            "OR EXISTS (SELECT 1 FROM fw_job_windows) OR EXISTS (SELECT 1 FROM fw_library_state "
+            "JOIN libraries ON id = library_id WHERE NOT is_watched AND state <> 'unwatched')"
+        ).fetchone()
+    assert row is not None
+    return bool(row[0])
 
 
 @pytest.mark.soak

@@ -193,7 +193,7 @@ def test_without_leases_a_file_is_told_when_it_holds_still(
     exchange: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("file_watcher.assembly.LeaseTrust", NoLeases)
+    monkeypatch.setattr("file_watcher.assembly.examining.LeaseTrust", NoLeases)
     before, copied, growing, still = (
         library / f"{name}.mp3" for name in ("before", "copied", "growing", "still")
     )

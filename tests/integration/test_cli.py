@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from file_watcher.publishing.message import encode_job, routing_key
 from tests.support.commands import cli, on_terminal, powerless, refused, started
-from tests.support.messages import recorded
+from tests.support.databases import MOSTLY_POSTGRESQL
+from tests.support.jobs import job
+from tests.support.messages import recorded, validated
 from tests.support.ports import free_port
 from tests.support.rabbitmq import RabbitNode
 from tests.support.service import ServiceProcess, running
@@ -125,6 +128,34 @@ def test_check_finds_the_broker_or_not(home: Path, broker_url: str, exchange: st
     assert "Traceback" not in up.stderr + down.stderr
 
 
+def test_check_looks_at_the_exchange_of_jobs_where_a_library_has_rules_for_them(
+    home: Path, broker_url: str, exchange: str
+) -> None:
+    def checked(**environment: str) -> dict[str, tuple[str, str, str | None]]:
+        with_broker = {"RABBITMQ_URL": broker_url, "RABBITMQ_EXCHANGE": exchange} | environment
+        document = json.loads(cli("check", "--json", **with_broker).stdout)
+        return {each["subject"]: (each["mark"], each["detail"], each["mend"]) for each in document}
+
+    (home / "incoming").mkdir()
+    assert "broker, jobs" not in checked()
+    assert cli("migrate").returncode == 0
+    assert cli("library", "add", str(home / "incoming"), "--type", "staging").returncode == 0
+    mark, detail, _ = checked()["broker, jobs"]
+    assert (mark, "exchange 'file_jobs' will be made at the first run" in detail) == ("ok", True)
+
+    with channel_to(broker_url) as channel:
+        channel.exchange_declare("file_jobs", exchange_type="fanout")
+    found = checked(RABBITMQ_DECLARE="passive", RABBITMQ_JOBS_EXCHANGE="nowhere")
+    assert "there is no exchange 'nowhere': create it" in found["broker, jobs"][1]
+    assert found["broker"][0] == "problem", "that one is not there either, and both are told at once"
+    mark, detail, mend = checked()["broker, jobs"]
+    assert (mark, "choose another RABBITMQ_JOBS_EXCHANGE" in detail) == ("problem", True)
+    assert mend is not None
+    assert "jobs and the events behind them are kept" in mend
+    assert cli("library", "set", "incoming", "jobs=off").returncode == 0
+    assert "broker, jobs" not in checked()
+
+
 def test_check_tells_a_password_that_the_broker_refuses(home: Path, rabbit: RabbitNode) -> None:
     result = cli("check", "--json", RABBITMQ_URL=rabbit.url.replace("guest:guest", "guest:hush"))
     findings = {finding["subject"]: finding for finding in json.loads(result.stdout)}
@@ -173,6 +204,41 @@ def test_consume_subscribes_to_what_its_routing_keys_ask_for(home: Path, broker_
         assert process.returncode == 0
 
 
+def test_consume_binds_to_the_jobs_before_there_ever_was_one(home: Path, broker_url: str) -> None:
+    about = job(path=b"/m/Album")
+    line = [encode_job(about, "abc12345")]
+    with (
+        on_terminal("consume", "--jobs", "maintenance.#", "--count", "1", RABBITMQ_URL=broker_url) as (
+            one,
+            screen,
+        ),
+        on_terminal("consume", "--jobs", "--json", "--count", "2", RABBITMQ_URL=broker_url) as (two, text),
+    ):
+        wait_for(lambda: "Waiting for jobs maintenance.# at" in screen(), "the first subscription", 20)
+        wait_for(lambda: "Waiting for jobs # at" in text(), "the second one", 20)
+        with channel_to(broker_url) as channel:
+            for key in ("staging.media.scan", routing_key(about)):
+                channel.basic_publish("file_jobs", key, line[0])
+        assert (one.wait(20), two.wait(20)) == (0, 0)
+        wait_for(lambda: "for maintenance" in screen(), "the line of the job", 20)
+        assert " media:scan music  /m/Album  for maintenance  2 created, 1 moved" in screen()
+        wait_for(lambda: text().count("job_id") == 2, "both jobs", 20)
+    documents = [
+        validated(each.encode(), routing_key(about)) for each in text().splitlines() if "job_id" in each
+    ]
+    assert [each["type"] for each in documents] == ["media:scan"] * 2
+
+
+def test_consume_says_who_makes_the_exchange_of_jobs_where_it_must_not(home: Path, broker_url: str) -> None:
+    told = refused(cli("consume", "--jobs", RABBITMQ_URL=broker_url, RABBITMQ_DECLARE="passive"))
+    assert "has no exchange 'file_jobs': make it (type topic, durable)" in told
+    with channel_to(broker_url) as channel:
+        channel.exchange_declare("file_jobs", "fanout")
+    told = refused(cli("consume", "--jobs", RABBITMQ_URL=broker_url))
+    assert "'file_jobs'" in told
+    assert "RABBITMQ_JOBS_EXCHANGE" in told
+
+
 def test_ctrl_c_ends_consume_with_0(home: Path, broker_url: str) -> None:
     subscribe(broker_url)
     with on_terminal("consume", RABBITMQ_URL=broker_url) as (process, screen):
@@ -213,6 +279,7 @@ def service(home: Path, broker_url: str, exchange: str, database_url: str) -> Se
     return ServiceProcess(home, home / "library", broker_url, exchange, database_url, **patterns)
 
 
+@MOSTLY_POSTGRESQL
 def test_a_running_service_answers_every_command(service: ServiceProcess, home: Path) -> None:
     with running(service):
         sync = service.command("sync", "--json")
@@ -256,6 +323,17 @@ def test_a_second_service_with_the_same_catalog_is_refused(
     with running(service):
         line = refused(service.command("run", "--watcher-http-addr", "off", "--log-level", "CRITICAL"))
         assert "set INSTANCE_ID or DATABASE_URL" in line
+
+
+def test_a_second_service_by_the_same_settings_hears_of_the_catalog_and_not_of_the_address(
+    service: ServiceProcess,
+) -> None:
+    with running(service):
+        line = refused(service.command("run", "--log-level", "CRITICAL"))
+        assert "Another file_watcher" in line
+        assert "INSTANCE_ID" in line
+        line = refused(service.command("run", "--log-level", "CRITICAL", "--instance-id", "another"))
+        assert ("the address is taken" in line) is ("postgresql" in service.environment["DATABASE_URL"])
 
 
 def test_a_sync_without_a_broker_says_what_it_waits_for(home: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from file_watcher.errors import BrokerUnavailable, PermanentError
 from file_watcher.publishing.broker import BrokerConfig
-from file_watcher.publishing.consume import Properties, consume, has_queue, probe
+from file_watcher.publishing.consume import Properties, consume, has_queue, probe, probe_jobs
 from tests.support.messages import recorded, validated
 from tests.support.outbox import MemoryOutbox
 from tests.support.ports import free_port
@@ -227,3 +227,27 @@ def test_the_probe_tells_what_would_go_wrong(rabbit: RabbitNode, broker_url: str
     mismatch = probe(BrokerConfig(url=broker_url, exchange="other_kind"))
     assert not mismatch.ok
     assert "inequivalent arg" in mismatch.detail
+
+
+def test_the_probe_of_the_jobs_exchange_tells_the_same_of_that_one(
+    rabbit: RabbitNode, broker_url: str
+) -> None:
+    missing = probe_jobs(BrokerConfig(url=broker_url))
+    assert missing.ok
+    assert "exchange 'file_jobs' will be made at the first run" in missing.detail
+    for declare in ("passive", "none"):
+        not_made = probe_jobs(BrokerConfig(url=broker_url, declare=declare))
+        assert not not_made.ok
+        assert "there is no exchange 'file_jobs': create it" in not_made.detail
+        assert not_made.facts["answers"]
+
+    with channel_to(broker_url) as channel:
+        channel.exchange_declare("file_jobs", exchange_type="topic", durable=True)
+        channel.exchange_declare("other_kind", exchange_type="fanout")
+    alternate = BrokerConfig(url=broker_url, alternate_exchange="elsewhere")
+    assert "has 'file_jobs'" in probe_jobs(alternate).detail, "events alone have somewhere else to go"
+    mismatch = probe_jobs(BrokerConfig(url=broker_url, jobs_exchange="other_kind"))
+    assert not mismatch.ok
+    assert "choose another RABBITMQ_JOBS_EXCHANGE" in mismatch.detail
+    away = probe_jobs(BrokerConfig(url=f"amqp://127.0.0.1:{free_port()}"))
+    assert (away.ok, away.facts["answers"]) == (False, False)

@@ -244,3 +244,24 @@ def test_a_stage_that_hangs_fails_the_liveness_until_it_moves_again(
         with hanging(service, relay, "fw-relay", "the outbox"):
             at.files("unsent", 1)
         at.check_mirror(service)
+
+
+def test_every_stage_is_watched_and_the_log_alone_is_not_vital(at: Scenery, tmp_path: Path) -> None:
+    with serving(at.service(f"sqlite:///{tmp_path / 'state' / 'catalog.db'}")) as service:
+        watchdog = service.service._watchdog
+        assert watchdog is not None
+        watched = [source() for source in watchdog._stages]
+        journal = page(service, "/readyz")[1]["components"]["journal"]
+    names = {each.stage for each in watched}
+    assert names >= {
+        "fw-publish",
+        "fw-relay",
+        "fw-decide",
+        "fw-debounce",
+        "fw-keeper",
+        "fw-scan",
+        "fw-folders",
+    }
+    assert names >= {"fw-desk", "fw-house", "fw-jobs", "fw-lease", "fw-journal"}
+    assert [each.stage for each in watched if not each.is_vital] == ["fw-journal"]
+    assert journal["detail"] == "The database keeps the log."

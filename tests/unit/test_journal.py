@@ -185,3 +185,27 @@ def test_the_level_is_changed_while_it_runs() -> None:
         log.warning("heard again")
         wait_for(lambda: len(desk.table.events()) == 2, "two lines")
     assert desk.table.events() == ["heard", "heard again"]
+
+
+def test_how_it_is_is_shown_and_never_a_reason_not_to_be_ready() -> None:
+    with open_desk() as desk:
+        assert desk.journal.health().detail == "The database keeps the log."
+        desk.table.error = CatalogUnavailable("away")
+        log.warning("first")
+        wait_for(lambda: "not kept: away" in desk.journal.health().detail, "the trouble to be shown")
+        log.warning("second")
+        assert desk.journal.health().ok
+        assert desk.journal.health().facts == {"level": "warning", "waiting": 1}
+        desk.table.error = None
+        wait_for(lambda: "keeps" in desk.journal.health().detail, "the trouble to be over")
+        desk.journal.adjust("off")
+        assert desk.journal.health().detail == "Nothing of the log is kept in the database."
+
+
+def test_a_hang_is_seen_and_is_not_vital() -> None:
+    with open_desk() as desk:
+        desk.table.open.clear()
+        log.warning("first")
+        wait_for(lambda: desk.table.tries == 1, "a write that hangs")
+        assert desk.journal.progress().doing == "writes lines"
+        assert not desk.journal.progress().is_vital

@@ -29,6 +29,10 @@ def test_the_wait_ends_when_there_is_room() -> None:
     made_room.join()
 
 
+def test_nothing_is_held_up_while_the_program_itself_waits() -> None:
+    assert Backlog(lambda: 10, 10, lambda: True).wait_for_room(0)
+
+
 def test_a_catalog_that_is_away_holds_up_by_itself() -> None:
     def away() -> int:
         raise CatalogUnavailable("away")

@@ -114,6 +114,34 @@ def test_what_is_unwatched_is_said_once_and_only_of_what_was_watched(desk: Desk,
         assert [library.id for library in plan.unwatched] == told
 
 
+def test_what_is_unsent_of_libraries_that_nobody_watches_is_left_over_once_that_was_said(
+    desk: Desk, tmp_path: Path
+) -> None:
+    watched, off = row(2, folder(tmp_path, "b")), row(3, folder(tmp_path, "c"), rules={"enabled": "false"})
+    untold = row(4, "/d", is_watched=False, state="active")
+    told = row(5, "/e", is_watched=False, state="unwatched")
+    told_off = replace(off, id=6, path="/f", state="unwatched")
+    rows = (watched, off, untold, told, told_off)
+
+    def left_over(*unsent: int) -> tuple[int, ...]:
+        return make_plan(desk.config, SteeringRows({}, rows, frozenset(unsent)), LastGood()).left_over
+
+    assert left_over() == ()
+    assert left_over(2, 4, 5) == (5,), (
+        "2 has an owner, and whoever says goodbye to 4 sends what is left of it"
+    )
+    assert left_over(3, 6) == (3, 6), "switched off for all"
+    assert left_over(99) == (99,), "one whose row is gone"
+
+
+def test_what_others_watch_is_theirs_to_send(tmp_path: Path, named: Path) -> None:
+    desk = Desk(tmp_path, is_alone=False, DATA_DIR=str(named))
+    theirs = row(2, "/theirs", origins={"other": False}, state="active")
+    reserved = row(3, "/reserved", rules={"instance": "other"}, state="active")
+    plan = make_plan(desk.config, SteeringRows({}, (theirs, reserved), frozenset({2, 3})), LastGood())
+    assert plan.left_over == ()
+
+
 def test_a_library_whose_row_vanished_is_unwatched(desk: Desk, tmp_path: Path) -> None:
     path = folder(tmp_path, "b")
     desk.plan(row(2, path))

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from file_watcher.catalog.steering import LibraryRow, SteeringRows
 from file_watcher.errors import CatalogError, CatalogUnavailable, UsageError
 from file_watcher.jobs.rules import problems_of_jobs
+from file_watcher.lease_claims import Candidate
 from file_watcher.lifecycle import Deadline
 from file_watcher.model import Library
 from file_watcher.planning import PlanConfig
@@ -23,7 +24,7 @@ from file_watcher.steering import Planner, Steering, SteeringConfig, candidates_
 from file_watcher.tenure import SoleTenure
 from tests.support.waiting import wait_for
 
-CONFIG = SteeringConfig(seldom=60.0, missing=60.0, unfinished=0.01, outage=0.01)
+CONFIG = SteeringConfig(seldom=60.0, missing=50.0, unfinished=0.01, outage=0.01)
 
 
 class Bell:
@@ -217,6 +218,14 @@ def test_only_what_is_ours_is_watched_and_candidates_say_who_wants_it(world: Wor
     assert [each.library.id for each in world.planner.watched(plan, {2})] == [2]
 
 
+def test_what_is_left_to_be_sent_is_wanted_wherever_its_folder_is(world: World) -> None:
+    world.planner.plan()
+    world.rows = replace(world.rows, libraries=(named_row(world),), unsent=frozenset({10, 77}))
+    plan = world.planner.plan()
+    assert [each for each in candidates_of(plan) if each.library_id == 77] == [Candidate(77, b"/")]
+    assert [each.library.id for each in world.planner.watched(plan, {10, 77})] == [10]
+
+
 # while it runs
 
 
@@ -323,3 +332,12 @@ def test_the_stage_shows_what_it_is_at(running: World) -> None:
     steps = running.steering.progress().steps
     running.steering.wake()
     wait_for(lambda: running.steering.progress().steps > steps, "another round")
+
+
+def test_while_something_is_left_to_be_sent_it_is_looked_at_again_soon(running: World) -> None:
+    running.rows = replace(running.rows, unsent=frozenset({77}))
+    running.bell.wake()
+    wait_for(lambda: running.bell.timeouts[-1] == CONFIG.missing, "a sooner look")
+    running.rows = replace(running.rows, unsent=frozenset())
+    running.bell.wake()
+    wait_for(lambda: running.bell.timeouts[-1] == CONFIG.seldom, "rest")

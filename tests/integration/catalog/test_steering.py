@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from file_watcher.catalog.batch import Batch
 from file_watcher.catalog.database import Database
+from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.steering import LibraryRow, SteeringRows, read_steering
-from tests.support.catalog import opened
+from tests.support.catalog import message, opened, store_of
+from tests.support.jobs import change
 from tests.support.operator import Operator
 
 THEIRS = """
@@ -64,6 +67,16 @@ def test_libraries_come_with_their_rules_origins_and_state(database_url: str) ->
     )
 
 
+def test_what_is_still_to_be_sent_is_read_where_several_share_the_catalog(database_url: str) -> None:
+    with opened(database_url) as database:
+        outbox = Outbox(database, None)
+        outbox.record([message(library_id=4), message(library_id=5), message(library_id=4)])
+        outbox.mark_published([each.sequence for each in outbox.pending(0, 10) if each.library_id == 5])
+        store_of(database).commit(Batch(windows=[change(library_id=6)]))
+        rows = read_steering(database)
+    assert rows.unsent == (frozenset() if database.is_sqlite else {4, 6})
+
+
 def test_settings_are_the_rows_with_our_prefix_that_have_a_value(database_url: str) -> None:
     with opened(database_url) as database:
         run(
@@ -102,4 +115,6 @@ def make_ours(database: Database) -> None:
         "CREATE TABLE fw_library_rules (library_id int, key varchar(64), value text)",
         "CREATE TABLE fw_library_origins (library_id int, instance_id varchar(64), was_watched boolean)",
         "CREATE TABLE fw_library_state (library_id int, state varchar(16), root_inode bigint)",
+        "CREATE TABLE fw_events (library_id int, published_ns bigint, unrouted boolean)",
+        "CREATE TABLE fw_job_windows (library_id int)",
     )

@@ -1,8 +1,9 @@
-"""Commands run inside of the test's process, with its log put back as it was afterwards."""
+"""Commands run inside of the test's process, with its log and signals put back as they were afterwards."""
 
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -23,6 +24,14 @@ def restored_logging() -> Iterator[None]:
     root.setLevel(level)
     logging.getLogger("file_watcher").setLevel(logging.NOTSET)
     logging.captureWarnings(capture=False)
+
+
+@pytest.fixture(autouse=True)
+def kept_signals() -> Iterator[None]:
+    """Probing for writers ignores SIGIO for the whole process, and a child that is started later inherits that."""
+    before = signal.getsignal(signal.SIGIO)
+    yield
+    signal.signal(signal.SIGIO, before)
 
 
 @pytest.fixture

@@ -69,6 +69,13 @@ def test_every_command_says_what_it_does() -> None:
         assert info.callback.__doc__
 
 
+@pytest.mark.parametrize("words", [[], ["library"], ["library", "list"], ["consume"], ["settings", "list"]])
+def test_a_switch_is_not_shown_as_if_it_took_a_value(invoke: Invoke, words: list[str]) -> None:
+    told = invoke(*words, "--help").stdout
+    assert "--help" in told
+    assert "bool" not in told
+
+
 def test_what_is_heavy_is_imported_by_the_commands_that_need_it() -> None:
     script = "import sys, file_watcher.cli; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout

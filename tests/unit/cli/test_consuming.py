@@ -32,6 +32,14 @@ def test_a_line_for_another_program_is_whole() -> None:
     assert line.endswith("\n")
 
 
+def test_a_named_queue_is_of_events_and_jobs_alike(invoke: Invoke) -> None:
+    result = invoke("consume", "--jobs", "--queue", "mine")
+    assert result.exit_code == 2
+    assert " ".join(result.stderr.split()) == (
+        "file_watcher: A named queue is read whatever is in it, jobs as well: leave out --jobs, or --queue"
+    )
+
+
 def test_a_named_queue_and_routing_keys_do_not_go_together(invoke: Invoke) -> None:
     result = invoke("consume", "file.*", "--queue", "mine")
     assert result.exit_code == 2

@@ -108,7 +108,7 @@ def test_files_without_hashes_are_said_not_to_have_been_compared(invoke: Invoke,
     fill(url, *FEW_BIG, record("unread", inode=3, size=5_000_000, fingerprint=None))
     told = invoke("duplicates", "--database-url", url).stdout.splitlines()
     assert told[-2].startswith("1 file was not compared: the catalog has no hashes of them")
-    assert told[-1] == "1 group of 2 files waste 5.0 MB."
+    assert told[-1] == "1 group of 2 files wastes 5.0 MB."
     total = json.loads(invoke("duplicates", "--json", "--database-url", url).stdout.splitlines()[-1])
     assert total["total"]["unhashed"] == 1
     told = invoke("duplicates", "--min-size", "6MB", "--database-url", url).stdout.splitlines()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,14 +23,6 @@ from file_watcher.settings import state_folder
 from file_watcher.watching.sight import identify_root
 from tests.support.catalog import opened
 from tests.unit.cli.conftest import Invoke
-
-
-@pytest.fixture(autouse=True)
-def kept_signals() -> Iterator[None]:
-    """Probing for writers ignores SIGIO for the whole process."""
-    before = signal.getsignal(signal.SIGIO)
-    yield
-    signal.signal(signal.SIGIO, before)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from file_watcher.embedding.delivery import InProcessDelivery
 from file_watcher.embedding.handover import Handover
@@ -49,7 +50,7 @@ class Scene:
         self.progress += 1
 
     def is_ready(self) -> bool:
-        return self.delivery.is_ready
+        return self.delivery.is_started and not self.delivery.unknown()
 
     def names(self) -> list[str]:
         """What can be taken."""
@@ -95,6 +96,28 @@ def test_in_a_folder_that_was_known_before_every_change_is_told() -> None:
     at.delivery.start()
     at.delivery.submit([message(1), notice(2, "library.scanned")])
     assert at.names() == ["event-1"]
+
+
+def test_of_a_library_that_joins_only_what_comes_after_its_first_scan_is_told() -> None:
+    at = Scene(existing=False, unscanned=frozenset())
+    at.delivery.start()
+    other = replace(LIBRARY, id=2, root=b"/other")
+    at.delivery.expect(Source((LIBRARY, other), frozenset({2}), lambda: 0))
+    assert at.delivery.unknown() == {2}
+    assert at.delivery.source.libraries == (LIBRARY, other)
+    at.delivery.submit([message(1), message(2, library=other), notice(3, "library.scanned", library=other)])
+    assert at.delivery.unknown() == frozenset()
+    at.delivery.submit([message(4, library=other)])
+    assert at.names() == ["event-1", "event-4"]
+
+
+def test_a_library_that_is_known_stays_so_when_another_one_joins() -> None:
+    at = Scene(existing=False)
+    at.delivery.submit([notice(1, "library.scanned")])
+    other = replace(LIBRARY, id=2, root=b"/other")
+    # The catalog was asked before that notice was recorded.
+    at.delivery.expect(Source((LIBRARY, other), frozenset({1}), lambda: 0))
+    assert at.delivery.unknown() == frozenset()
 
 
 def test_what_is_replayed_to_a_queue_of_a_broker_is_not_for_the_program() -> None:

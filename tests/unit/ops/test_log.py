@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import io
 import json
 import logging
 import os
+import pty
 import re
+import struct
+import termios
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -246,6 +250,26 @@ def test_configuring_again_replaces_the_first_way_out() -> None:
 def test_auto_is_console_on_a_terminal_and_json_elsewhere() -> None:
     assert configure("INFO", "auto", "abc", Terminal()) == "console"
     assert configure("INFO", "auto", "abc", io.StringIO()) == "json"
+
+
+def test_on_a_terminal_a_long_line_goes_on_in_the_next_one_and_in_a_file_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb", buffering=0) as screen:
+        configure("INFO", "console", "abc12345", terminal)
+        logger().warning("event_unroutable", note="no queue is bound for this routing key", path="/a/b")
+        first, second, rest = screen.read(4096).decode().split("\r\n")
+    assert first.endswith("no queue is bound")
+    assert second == '         for this routing key" path=/a/b'
+    assert rest == ""
+    with (tmp_path / "log").open("w+") as file:
+        configure("INFO", "console", "abc12345", file)
+        logger().warning("event_unroutable", note="no queue is bound for this routing key " * 5)
+        file.seek(0)
+        assert len(file.readlines()) == 1
 
 
 def test_a_closed_stream_counts_as_no_terminal() -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from file_watcher.ops.terminal import EventPrinter, cut_middle, display_width
+from file_watcher.ops.terminal import EventPrinter, cut_middle, display_width, fold_line
 from file_watcher.publishing.message import encode_job
 from tests.support.jobs import job
 
@@ -107,7 +107,42 @@ def test_a_job_shows_what_is_asked_for_where_and_for_how_many_events() -> None:
     stream = io.StringIO()
     body = encode_job(job(path=b"/data/music/Album"), "abc12345")
     EventPrinter(stream, color=False, roots=[b"/data/music"], columns=200).event(body)
-    assert stream.getvalue() == "12:00:05 media:scan music  Album  2 created, 1 moved\n"
+    assert stream.getvalue() == "12:00:05 media:scan music  Album  for maintenance  2 created, 1 moved\n"
+
+
+def test_of_a_job_rather_the_path_is_cut_than_what_it_is_about() -> None:
+    stream = io.StringIO()
+    path = b"/data/music/" + b"very long/" * 10
+    body = encode_job(job(type="media:staging_scan", path=path), "abc12345")
+    EventPrinter(stream, color=False, columns=80).event(body)
+    line = stream.getvalue().removesuffix("\n")
+    assert line.startswith("12:00:05 media:staging_scan music  /da")
+    assert line.endswith("  for maintenance  2 created, 1 moved")
+    assert display_width(line) <= 80
+
+
+def test_a_line_that_is_too_long_goes_on_indented_and_broken_between_words() -> None:
+    line = "12:00:00 warning  \x1b[2mreason=\x1b[0mwords and more words, and " + "x" * 50 + " end"
+    assert fold_line(line, 48, 9).split("\n") == [
+        "12:00:00 warning  \x1b[2mreason=\x1b[0mwords and more words,",
+        "         and",
+        "         " + "x" * 50,
+        "         end",
+    ]
+
+
+@given(st.text("ab  é中", max_size=200), st.integers(40, 90))
+def test_a_folded_line_keeps_every_word_and_fits(line: str, columns: int) -> None:
+    folded = fold_line(line, columns, 9)
+    assert folded.split() == line.split()
+    longest = max(map(display_width, line.split()), default=0)
+    assert all(display_width(each) <= max(columns, 9 + longest) for each in folded.split("\n"))
+
+
+@pytest.mark.parametrize("columns", [0, 39, 200])
+def test_a_line_that_fits_or_where_no_width_is_known_stays_as_it_is(columns: int) -> None:
+    line = "word  " * 20
+    assert fold_line(line, columns, 9) == line
 
 
 def test_a_path_outside_the_roots_is_shown_whole() -> None:

@@ -91,6 +91,19 @@ def test_a_stuck_stage_fails_the_health_and_is_logged_with_the_stacks_until_it_m
     assert metrics.registry.get_sample_value("watcher_stage_stuck_total", {"stage": "fw-hash-2"}) == 1
 
 
+def test_a_stuck_stage_that_is_not_vital_is_told_and_the_health_stays_well() -> None:
+    pulse, metrics = Pulse("fw-journal", is_vital=False), Metrics()
+    pulse.at("writes lines")
+    with capture_logs() as logs, watched(pulse, metrics) as watchdog:
+        wait_for(lambda: "fw-journal" in watchdog.health().detail, "the hang to be noticed")
+        assert watchdog.health().ok
+        assert "fw-journal" in watchdog.health().facts["stuck_seconds"]
+        assert "all else goes on" in watchdog.health().detail
+    assert [(each["event"], each["effect"]) for each in logs] == [
+        ("stage_stuck", "all else goes on, and /healthz stays well")
+    ]
+
+
 def test_the_stacks_name_the_place_where_each_thread_waits() -> None:
     release = threading.Event()
 

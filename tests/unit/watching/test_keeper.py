@@ -253,6 +253,21 @@ def test_notices_that_meet_a_lost_database_are_kept_in_order(kept: House) -> Non
     )
 
 
+def test_a_library_is_known_once_the_notice_of_its_first_scan_is_recorded(kept: House) -> None:
+    assert not kept.keeper.is_begun(1, scanned=False)
+    kept.start()
+    wait_for(lambda: kept.keeper.is_begun(1, scanned=False), "the library to be watched")
+    wait_for(lambda: kept.scans.jobs, "its first scan")
+    kept.memory.is_away = True
+    kept.end_scan()
+    wait_for(lambda: kept.keeper.health().ok, "the scan to be noted")
+    assert not kept.keeper.is_begun(1, scanned=True)
+    kept.memory.is_away = False
+    wait_for(lambda: kept.keeper.is_begun(1, scanned=True), "the notice to be recorded")
+    assert kept.memory.kinds() == ["library.scanned"]
+    assert not kept.keeper.is_begun(2, scanned=False)
+
+
 def test_orders_that_meet_a_lost_database_do_not_spin(kept: House) -> None:
     kept.ready()
     attempts: list[float] = []

@@ -222,6 +222,11 @@ def test_another_root_than_the_remembered_one_is_suspended_until_it_is_approved(
 def test_a_device_number_that_changed_with_the_boot_is_no_other_root() -> None:
     assert not RememberedRoot(7, "99").is_another_than(RootIdentity(device=5, inode=7, fsid=99))
     assert RememberedRoot(7, "98").is_another_than(RootIdentity(device=5, inode=7, fsid=99))
+    on_nfs = RememberedRoot(7, "0")
+    assert not on_nfs.is_another_than(RootIdentity(device=52, inode=7, fsid=0)), "seen from another host"
+    assert on_nfs.is_another_than(RootIdentity(device=5, inode=7, fsid=99)), (
+        "its mount point without the mount"
+    )
     assert not RememberedRoot().is_another_than(RootIdentity(device=5, inode=7, fsid=99))
 
 
