@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.lifecycle import Deadline
@@ -24,6 +24,16 @@ _DRAIN_SECONDS: Final = 3.0
 """How long the observers may take to pass on what the kernel told them; then the disk is asked instead."""
 
 
+class Steered(Protocol):
+    """Whoever has done what the database says of libraries (`steering.Steering`)."""
+
+    def ask(self) -> int:
+        """The number of the round that sees all that was said before."""
+
+    def wait_until_applied(self, number: int, timeout: float) -> bool:
+        """Wait until that round is over."""
+
+
 class Barrier:
     """The barrier behind `sync`: waits until all that happened before the call is confirmed by the broker."""
 
@@ -35,14 +45,17 @@ class Barrier:
         outbox: Outbox,
         relay: Relay,
         patience: Callable[[], float],
+        steered: Callable[[], Steered | None] = lambda: None,
     ) -> None:
-        """`patience()`: seconds after which a file that stays open is waited for no longer."""
+        """`patience()`: seconds after which a file that stays open is waited for no longer. `steered()`: who brings
+        libraries in and lets them go while we run, None where nobody does."""
         self._keeper = keeper
         self._scheduler = scheduler
         self._deciding = deciding
         self._outbox = outbox
         self._relay = relay
         self._patience = patience
+        self._steered = steered
 
     def is_decided(self, noticed_before: float, timeout: float) -> bool:
         """Wait until every hint from before that monotonic time is decided and committed."""
@@ -55,11 +68,25 @@ class Barrier:
             self._deciding.wait_for_a_decision(min(0.1, deadline.remaining()))
         return not self._scheduler.is_undecided(noticed_before, self._patience())
 
+    def wait_until_steered(self, should_stop: Callable[[], bool]) -> bool:
+        """Wait until what was said of libraries before the call holds; False where `should_stop` became true."""
+        if (steered := self._steered()) is not None:
+            number = steered.ask()
+            while not steered.wait_until_applied(number, _WAIT_SECONDS):
+                if should_stop():
+                    return False
+        while not self._keeper.wait_until_obeyed(_WAIT_SECONDS):
+            if should_stop():
+                return False
+        return True
+
     def wait(self, should_stop: Callable[[], bool]) -> int | None:
         """Wait; returns the last sequence that is confirmed, None where `should_stop` became true.
 
         Raises CatalogUnavailable: then ask once more.
         """
+        if not self.wait_until_steered(should_stop):
+            return None
         # Drained first: a watch that is renewed meanwhile brings a scan, which is waited for next.
         blind = self._keeper.drain(_DRAIN_SECONDS)
         while not self._keeper.is_scanned():

@@ -244,6 +244,8 @@ class Desk:
         return {"error": _STOPPING} if sequence is None else {"sequence": sequence}
 
     def _scan(self) -> dict[str, Any]:
+        if not self._barrier.wait_until_steered(self._stop.is_set):
+            return {"error": _STOPPING}
         jobs = self._keeper.rescan(Source.RESCAN)
         if not all(is_finished(job, self._stop.is_set) for job in jobs):
             return {"error": _STOPPING}

@@ -178,6 +178,10 @@ class Steering:
         self._trouble: str | None = None
         self._postponed: tuple[str, ...] = ()
         self._told: frozenset[int] = frozenset()
+        self._rounds = threading.Condition()
+        """Guards the two numbers of rounds."""
+        self._begun = 0
+        self._applied = 0
 
     def start(self) -> None:
         """Start the thread, which reads everything at once."""
@@ -195,6 +199,18 @@ class Steering:
     def wake(self) -> None:
         """Something else than a row changed: what is ours. Never blocks."""
         self._feed.wake()
+
+    def ask(self) -> int:
+        """Have everything read again; the number of the round that sees all that was said before. Never blocks."""
+        with self._rounds:
+            number = self._begun + 1
+        self._feed.wake()
+        return number
+
+    def wait_until_applied(self, number: int, timeout: float) -> bool:
+        """Wait until all that this round saw, or a later one, holds; False after `timeout` seconds."""
+        with self._rounds:
+            return self._rounds.wait_for(lambda: self._applied >= number, timeout)
 
     def progress(self) -> Progress:
         """How far the thread is."""
@@ -238,6 +254,9 @@ class Steering:
         return pause
 
     def _go_round(self) -> float:
+        with self._rounds:
+            self._begun += 1
+            number = self._begun
         plan = self._planner.plan()
         held = self._tenure.hold(candidates_of(plan))
         gone = [library for library in plan.unwatched if library.id in held]
@@ -248,6 +267,9 @@ class Steering:
             self._note_postponed(plan.settings)
         if not is_done:
             return self._config.unfinished
+        with self._rounds:
+            self._applied = number
+            self._rounds.notify_all()
         self._planner.forget(gone)
         told = frozenset(library.id for library in gone)
         is_news, self._told = not told <= self._told, told

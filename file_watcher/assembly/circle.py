@@ -73,7 +73,13 @@ def assemble(at: Surroundings) -> Parts:
     memory = memory_on(ground, sight, sending, deciding)
     keeper = keeper_on(ground, watched, sight, scheduler, memory)
     barrier = Barrier(
-        keeper, scheduler, deciding, sending.outbox, sending.relay, lambda: longest_wait(roster)
+        keeper,
+        scheduler,
+        deciding,
+        sending.outbox,
+        sending.relay,
+        lambda: longest_wait(roster),
+        lambda: steering,
     )
     scans = scans_on(ground, sight, scheduler, barrier, keeper)
 

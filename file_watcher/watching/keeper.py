@@ -164,6 +164,12 @@ class LibraryKeeper:
         self._orders.put(obey)
         return done.wait(timeout)
 
+    def wait_until_obeyed(self, timeout: float) -> bool:
+        """Wait until what `put` and `drop` asked for before is so; False after `timeout` seconds."""
+        done = threading.Event()
+        self._orders.put(done.set)
+        return done.wait(timeout)
+
     def drain(self, timeout: float) -> list[Library]:
         """Wait until all that happened before the call was hinted at, at most `timeout` seconds.
 

@@ -35,6 +35,17 @@ class StubStages:
         self.jobs: list[ScanJob] = []
         self.approvals: dict[str, str | None] = {"music": None}
         self.suspensions: dict[str, str] = {}
+        self.steered = True
+        self.obedient = True
+
+    # who steers
+
+    def ask(self) -> int:
+        return 7
+
+    def wait_until_applied(self, number: int, timeout: float) -> bool:
+        self.asked.append(f"steered {number}")
+        return self._after_a_moment(self.steered)
 
     # the keeper
 
@@ -44,6 +55,10 @@ class StubStages:
 
     def wait_until_scanned(self, timeout: float) -> None:
         threading.Event().wait(0.01)
+
+    def wait_until_obeyed(self, timeout: float) -> bool:
+        self.asked.append("obeyed")
+        return self._after_a_moment(self.obedient)
 
     def drain(self, timeout: float) -> list[Library]:
         self.asked.append("drained")
@@ -102,4 +117,5 @@ class StubStages:
             cast("Outbox", self),
             cast("Relay", self),
             patience=lambda: 30.0,
+            steered=lambda: self,
         )

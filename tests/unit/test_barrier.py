@@ -22,12 +22,14 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_barrier_asks_from_the_disk_to_the_broker() -> None:
     world = StubStages()
     assert world.barrier().wait(NEVER) == 42
-    assert world.asked == ["drained", "scanned", "decided", "sequence", "published 42"]
+    assert world.asked == ["steered 7", "obeyed", "drained", "scanned", "decided", "sequence", "published 42"]
 
 
 @pytest.mark.parametrize(
     ("attribute", "before", "after"),
     [
+        ("steered", False, True),
+        ("obedient", False, True),
         ("scanned", False, True),
         ("decided", False, True),
         ("held", True, False),
@@ -49,7 +51,15 @@ def test_the_barrier_waits_for_every_stage(attribute: str, before: object, after
 
 
 @pytest.mark.parametrize(
-    ("attribute", "stuck"), [("scanned", False), ("decided", False), ("held", True), ("published", False)]
+    ("attribute", "stuck"),
+    [
+        ("steered", False),
+        ("obedient", False),
+        ("scanned", False),
+        ("decided", False),
+        ("held", True),
+        ("published", False),
+    ],
 )
 def test_the_barrier_gives_up_when_the_service_stops(attribute: str, stuck: object) -> None:
     world = StubStages()

@@ -281,6 +281,24 @@ def test_what_could_not_be_done_is_done_soon(running: World, tmp_path: Path) -> 
     wait_for(lambda: running.bell.timeouts[-1] == CONFIG.seldom, "rest")
 
 
+def test_whoever_asks_waits_for_a_round_that_began_afterwards_and_is_done(
+    running: World, tmp_path: Path
+) -> None:
+    running.unfinished = 2
+    running.rows = SteeringRows({}, (named_row(running), row(2, tmp_path / "b")))
+    number = running.steering.ask()
+    assert running.steering.wait_until_applied(number, 10)
+    assert running.unfinished < 0, "the rounds that left something undone do not count"
+    assert "l2" in running.applied[-1][0]
+
+
+def test_nobody_is_told_that_all_holds_while_the_rows_cannot_be_read(running: World) -> None:
+    running.errors = [CatalogUnavailable("away")] * 1_000
+    assert not running.steering.wait_until_applied(running.steering.ask(), 0.3)
+    running.errors.clear()
+    assert running.steering.wait_until_applied(running.steering.ask(), 10)
+
+
 @pytest.mark.parametrize("error", [CatalogUnavailable("away"), CatalogError("no right to read settings")])
 def test_a_database_that_cannot_be_read_is_asked_again_and_all_stays(
     running: World, error: Exception
