@@ -241,7 +241,9 @@ class Desk:
 
     def _sync(self) -> dict[str, Any]:
         sequence = self._barrier.wait(self._stop.is_set)
-        return {"error": _STOPPING} if sequence is None else {"sequence": sequence}
+        if sequence is None:
+            return {"error": _STOPPING}
+        return {"sequence": sequence, "suspended": self._keeper.suspended()}
 
     def _scan(self) -> dict[str, Any]:
         if not self._barrier.wait_until_steered(self._stop.is_set):

@@ -46,15 +46,20 @@ def sync(
 ) -> int:
     """Wait until all that has happened so far is published and confirmed.
 
-    A barrier for scripts: what was done in a library before the call has reached the broker after it.
+    A barrier for scripts: what was done in a library before the call has reached the broker after it. Exit
+    code 1 where that cannot be said of a library, since it is suspended.
     """
     settings = given.load().settings
     result = ask(settings, "sync", {}, timeout, "waiting until everything is confirmed")
+    suspended = result.get("suspended") or {}
     if as_json:
-        print_json({"confirmed": True, **result})
+        print_json({"confirmed": not suspended, **result})
     else:
-        typer.echo(f"All that happened before is confirmed ({in_seconds(result.get('seconds'))}).")
-    return FINE
+        where = " in all other libraries" if suspended else ""
+        typer.echo(f"All that happened before{where} is confirmed ({in_seconds(result.get('seconds'))}).")
+    for name, reason in suspended.items():
+        complain(f"library {name} is suspended, so what happened there is not told yet: {reason}")
+    return WRONG if suspended else FINE
 
 
 def scan(

@@ -150,7 +150,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sync_is_answered_with_the_last_confirmed_sequence() -> None:
     with working() as front:
         answer = front.table.answer_to(front.table.ask("sync"))
-        assert answer["sequence"] == 42
+        assert (answer["sequence"], answer["suspended"]) == (42, {})
         assert answer["seconds"] >= 0
         assert front.table.reopened == 1
 

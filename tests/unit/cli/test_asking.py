@@ -168,6 +168,17 @@ def test_sync_ends_when_the_service_says_so(invoke: Invoke, url: str) -> None:
     assert json.loads(document.stdout) == {"confirmed": True, "sequence": 7, "seconds": 0.25}
 
 
+def test_sync_does_not_vouch_for_a_suspended_library(invoke: Invoke, url: str) -> None:
+    answer = {"sequence": 7, "seconds": 0.25, "suspended": {"speech": "/speech is not there"}}
+    with service(url, lambda _request: answer):
+        words = invoke("sync", "--database-url", url)
+        document = invoke("sync", "--json", "--database-url", url)
+    assert (words.exit_code, document.exit_code) == (1, 1)
+    assert words.stdout == "All that happened before in all other libraries is confirmed (0.2 s).\n"
+    assert "library speech is suspended, so what happened there is not told yet: /speech" in words.stderr
+    assert json.loads(document.stdout)["confirmed"] is False
+
+
 def test_sync_gives_up_after_its_time_and_says_what_is_left(invoke: Invoke, url: str) -> None:
     with service(url, lambda _request: None) as database:
         Outbox(database, [1]).record([message(), message()])
