@@ -41,7 +41,7 @@ install-dev: $(DEVELOPMENT) ## make .venv with what tests and linters need as we
 .PHONY: test
 test: $(DEVELOPMENT) test-servers lint ## everything: linters, types, directions, all tests, coverage
 	$(PY) -m coverage erase
-	$(PY) -m pytest --numprocesses 2 --dist worksteal --durations 25 --cov --cov-report=term --cov-fail-under=90
+	$(PY) -m pytest --numprocesses 3 --dist worksteal --durations 25 --cov --cov-report=term --cov-fail-under=90
 
 .PHONY: unit
 unit: $(DEVELOPMENT) ## the tests that need no server

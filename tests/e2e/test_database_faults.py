@@ -280,6 +280,11 @@ class CrampedService(ServiceProcess):
                 stderr=log,
             )
 
+    def sync(self, timeout: float = 60) -> None:
+        """Wait until all that happened so far is confirmed."""
+        result = self.command("sync", "--timeout", str(timeout), timeout=timeout + 30)
+        assert result.returncode == 0, f"{result.stdout}{result.stderr}\n{self.tail()}"
+
     def command(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run one of our commands beside it, where it sees the same disk."""
         assert self.process is not None

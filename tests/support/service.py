@@ -120,7 +120,10 @@ class ServiceProcess:
         )
 
     def sync(self, timeout: float = 60) -> None:
-        """Wait until all that happened so far is confirmed: what `sync` does, without the start of a process."""
+        """Wait until all that happened so far is confirmed: what `sync` does, without the start of a process.
+
+        Not where the catalog lies on a disk that only the service sees.
+        """
         settings = load({}, self.environment).settings
         url = settings.catalog_url(state_folder(self.environment))
         settings = settings.model_copy(update={"database_url": SecretStr(url)})
