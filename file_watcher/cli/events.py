@@ -17,7 +17,16 @@ import typer
 from file_watcher.cli.asking import AsJson
 from file_watcher.cli.endings import FINE, complain
 from file_watcher.cli.library_choice import completed
-from file_watcher.cli.narrowing import Below, chosen_libraries, intervals_of, since_ns, ways_to
+from file_watcher.cli.narrowing import (
+    Below,
+    Newest,
+    Since,
+    chosen_libraries,
+    how_many,
+    intervals_of,
+    since_ns,
+    ways_to,
+)
 from file_watcher.cli.options import Given
 from file_watcher.cli.signals import Signals
 from file_watcher.errors import CatalogUnavailable, UsageError
@@ -28,8 +37,6 @@ if TYPE_CHECKING:
     from file_watcher.catalog.database import Database
     from file_watcher.catalog.history import History, Told, Wanted
 
-_NEWEST: Final = 25
-"""Shown where nothing says how many: a terminal has more lines than that."""
 _LOOK_SECONDS: Final = 0.5
 """Between two looks at what is new; each is one question that an index answers."""
 _NOTICES: Final = (
@@ -62,10 +69,6 @@ _Types = Annotated[
         autocompletion=lambda incomplete: [word for word in _TYPES if word.startswith(incomplete)],
     ),
 ]
-_Since = Annotated[
-    str | None,
-    typer.Option(metavar="TIME|DURATION", help="Only since then: `2026-01-31T12:00`, or `2h` ago."),
-]
 _State = Annotated[
     str | None,
     typer.Option(
@@ -73,17 +76,6 @@ _State = Annotated[
         metavar="WORD",
         help="Only what was sent (the broker confirmed it), is waiting, or is unrouted (no queue wanted it).",
         autocompletion=lambda incomplete: [word for word in _STATES if word.startswith(incomplete)],
-    ),
-]
-_Newest = Annotated[
-    int | None,
-    typer.Option(
-        "--last",
-        "-n",
-        min=0,
-        metavar="N",
-        help=f"Only the newest N; 0 for all. Else {_NEWEST}, or all with --since.",
-        show_default=False,
     ),
 ]
 _Follow = Annotated[
@@ -98,9 +90,9 @@ def events(
     types: _Types = None,
     path: Below = None,
     text: _Text = None,
-    since: _Since = None,
+    since: Since = None,
     state: _State = None,
-    newest: _Newest = None,
+    newest: Newest = None,
     follow: _Follow = False,
     as_json: AsJson = False,
 ) -> int:
@@ -121,7 +113,7 @@ def events(
             _wanted(database, library, kinds, within, since_when, wanted_state), text=text or None
         )
         history = History(database, wanted, with_bodies=as_json)
-        count = newest if newest is not None else (0 if since is not None else _NEWEST)
+        count = how_many(newest, since)
         table = EventTable(sys.stdout)
         show: Callable[[Told], str] = as_json_line if as_json else table.line
         if not as_json:

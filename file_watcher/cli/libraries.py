@@ -160,13 +160,7 @@ def set_rules(
     with steered(given) as desk:
         row = desk.choose(chosen)
         desk.admin.set_rules(row.id, changes)
-    tell(
-        row.name,
-        row.id,
-        f"has {counted(_amount_of_rules(row, changes), 'rule')} of its own now",
-        as_json=as_json,
-    )
-    return FINE
+    return _tell_rules(row, changes, as_json=as_json)
 
 
 def unset(
@@ -183,17 +177,14 @@ def unset(
         row = desk.choose(chosen)
         changes = unset_rules(keys, row.rules, row.name)
         desk.admin.set_rules(row.id, changes)
-    tell(
-        row.name,
-        row.id,
-        f"has {counted(_amount_of_rules(row, changes), 'rule')} of its own now",
-        as_json=as_json,
-    )
+    return _tell_rules(row, changes, as_json=as_json)
+
+
+def _tell_rules(row: LibraryRow, changes: dict[str, str | None], *, as_json: bool) -> int:
+    """How many rules the library has after the changes."""
+    amount = len([value for value in ({**row.rules} | changes).values() if value is not None])
+    tell(row.name, row.id, f"has {counted(amount, 'rule')} of its own now", as_json=as_json)
     return FINE
-
-
-def _amount_of_rules(row: LibraryRow, changes: dict[str, str | None]) -> int:
-    return len([value for value in ({**row.rules} | changes).values() if value is not None])
 
 
 library.command("add", cls=PlainCommand)(with_settings(CATALOG)(add))

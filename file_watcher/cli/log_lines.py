@@ -16,7 +16,7 @@ from file_watcher.cli.asking import AsJson
 from file_watcher.cli.endings import FINE, complain
 from file_watcher.cli.figures import utc_text
 from file_watcher.cli.library_choice import completed
-from file_watcher.cli.narrowing import since_ns
+from file_watcher.cli.narrowing import Newest, Since, how_many, since_ns
 from file_watcher.cli.options import Given
 from file_watcher.cli.signals import Signals
 from file_watcher.errors import CatalogUnavailable, UsageError
@@ -27,8 +27,6 @@ from file_watcher.ops.terminal import columns_of, fold_line
 if TYPE_CHECKING:
     from file_watcher.catalog.journal import LinesWanted, LogLine, LogLines
 
-_NEWEST: Final = 25
-"""Shown where nothing says how many: a terminal has more lines than that."""
 _ALL: Final = 1_000_000
 _LOOK_SECONDS: Final = 0.5
 _WORDS: Final = ("info", "warning", "error", "critical")
@@ -53,21 +51,6 @@ _Library = Annotated[
     typer.Option("--library", metavar="NAME", help="Only about this library.", autocompletion=completed),
 ]
 _Instance = Annotated[str | None, typer.Option("--of", metavar="INSTANCE", help="Only of this instance.")]
-_Since = Annotated[
-    str | None,
-    typer.Option(metavar="TIME|DURATION", help="Only since then: `2026-01-31T12:00`, or `2h` ago."),
-]
-_Newest = Annotated[
-    int | None,
-    typer.Option(
-        "--last",
-        "-n",
-        min=0,
-        metavar="N",
-        help=f"Only the newest N; 0 for all. Else {_NEWEST}, or all with --since.",
-        show_default=False,
-    ),
-]
 _Follow = Annotated[
     bool, typer.Option("--follow", "-f", help="Go on with what is logged from now on, until Ctrl-C.")
 ]
@@ -80,8 +63,8 @@ def log(
     event: _Event = None,
     library: _Library = None,
     instance: _Instance = None,
-    since: _Since = None,
-    newest: _Newest = None,
+    since: Since = None,
+    newest: Newest = None,
     follow: _Follow = False,
     as_json: AsJson = False,
 ) -> int:
@@ -99,7 +82,7 @@ def log(
     with read_catalog(settings) as database:
         lines = LogLines(database)
         following = Following(lines, wanted)
-        count = newest if newest is not None else (0 if since is not None else _NEWEST)
+        count = how_many(newest, since)
         found = lines.newest(wanted, count or _ALL)
         _print(found, show)
         if follow:

@@ -32,8 +32,33 @@ Below = Annotated[
     typer.Option("--path", metavar="PREFIX", help="Only this file, or what lies below this folder."),
 ]
 
+_NEWEST: Final = 25
+"""Shown where nothing says how many: a terminal has more lines than that."""
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME|DURATION", help="Only since then: `2026-01-31T12:00`, or `2h` ago."),
+]
+Newest = Annotated[
+    int | None,
+    typer.Option(
+        "--last",
+        "-n",
+        min=0,
+        metavar="N",
+        help=f"Only the newest N; 0 for all. Else {_NEWEST}, or all with --since.",
+        show_default=False,
+    ),
+]
+
 _EVERYWHERE: Final = ((b"", b"\xff"),)
 """All absolute paths: they begin with a slash, or on Windows with a letter."""
+
+
+def how_many(newest: int | None, since: str | None) -> int:
+    """How many lines to show at most; 0 for all."""
+    if newest is not None:
+        return newest
+    return _NEWEST if since is None else 0
 
 
 def since_ns(text: str, now: float) -> int:
