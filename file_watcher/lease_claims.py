@@ -30,8 +30,8 @@ class ClaimRules:
     free at once; `unseen` where its root is not there on this host, as somebody else may see it.
     """
 
-    for_each_held: float = 0.1
-    at_most: float = 1.0
+    for_each_held: float = 0.05
+    at_most: float = 0.5
     unseen: float = 5.0
 
 

@@ -183,8 +183,8 @@ class Crew:
         best = min(candidates, key=lambda child: child.load, default=None)
         if best is not None and best.load < _SPREAD:
             return best
-        if best is not None and best.load < WINDOW and best.is_quick(now, _SLOW_SECONDS):
-            return best
+        if best is not None and best.is_quick(now, _SLOW_SECONDS):
+            return best if best.load < WINDOW else None
         most = self._size if candidates else self._size + 1
         if len(self._children) < most and now >= self._next_start:
             return self._start_child(selector)
