@@ -41,6 +41,11 @@ class Fault(NamedTuple):
     mend: Callable[[At], object]
 
 
+def _kill(at: At) -> None:
+    at.node.write_down()
+    at.node.kill9()
+
+
 def _remake_exchange(at: At, kind: str) -> None:
     """Delete the exchange and make it anew, bound to the consumer's queue as before."""
     with channel_to(at.node.url) as channel:
@@ -69,7 +74,7 @@ FAULTS = {
     "the application is stopped": Fault(
         lambda at: at.node.stop_app(), "nothing listens", lambda at: at.node.start_app()
     ),
-    "killed": Fault(lambda at: at.node.kill9(), "nothing listens", lambda at: at.node.start()),
+    "killed": Fault(_kill, "nothing listens", lambda at: at.node.start()),
     "frozen": Fault(lambda at: at.node.suspend(), "did not answer", lambda at: at.node.resume()),
     "short of memory": Fault(
         lambda at: at.node.ctl("set_vm_memory_high_watermark", "0.00000001"),
@@ -152,8 +157,7 @@ def test_a_fault_of_the_broker_costs_the_consumer_nothing(setting: Trial, at: At
         running.change()
         with stopped(running):
             fault.mend(at)
-            # A node that was killed right after its declarations, or that still recovers, may lack a binding.
-            running.consumer.subscribe()
+            running.consumer.subscribe()  # as consumers do that were cut off
         running.change()
         running.converge()
         assert_told_once(running, "broker_blocked" if "short" in name else "broker_unreachable")
@@ -184,8 +188,7 @@ def test_a_fault_that_is_there_at_the_start_and_outlives_a_kill_of_the_service_c
         running.wait_for_complaint("broker", fault.words)
         with stopped(running):
             fault.mend(at)
-            # A node that was killed right after its declarations, or that still recovers, may lack a binding.
-            running.consumer.subscribe()
+            running.consumer.subscribe()  # as consumers do that were cut off
         running.change()
         running.converge()
 

@@ -220,6 +220,7 @@ def test_a_broker_that_is_stopped_killed_and_started_again_gets_everything_in_or
 
     with way(outbox, quick(url)) as running:
         assert running.relay.wait_until_published(20, 20)
+        private_rabbit.write_down()
         private_rabbit.kill9()
         running.wait_for_health("refused")
         outbox.add(*messages[20:40])

@@ -51,6 +51,7 @@ def test_a_node_keeps_ports_and_durable_messages_through_a_crash(private_rabbit:
     channel.confirm_delivery()
     channel.basic_publish("", "kept", b"still here", pika.BasicProperties(delivery_mode=2))
     connection.close()
+    private_rabbit.write_down()
     port = private_rabbit.port
 
     private_rabbit.kill9()
