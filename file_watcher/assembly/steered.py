@@ -42,7 +42,7 @@ def planner_of(at: Surroundings) -> Planner | None:
     )
     return Planner(
         config,
-        lambda: read_steering(at.database),
+        lambda: read_steering(at.database, with_unsent=True),
         lambda roots: libraries.ensure_libraries(roots, at.instance_id),
     )
 

@@ -72,14 +72,19 @@ _UNSENT: Final = f"""UNION ALL
 SELECT 'unsent', CAST(library_id AS TEXT), NULL, NULL, NULL, NULL
   FROM (SELECT library_id FROM fw_events WHERE {WAITING} UNION SELECT library_id FROM fw_job_windows) AS unsent
 """  # noqa: S608 - constants
-_POSTGRESQL: Final = _QUESTION.format(type_of="CAST(pg_typeof(value) AS TEXT)") + _UNSENT
+_POSTGRESQL: Final = _QUESTION.format(type_of="CAST(pg_typeof(value) AS TEXT)")
 
 
-def read_steering(database: Database) -> SteeringRows:
-    """All that steers, as of one moment; costs one question. Raises CatalogUnavailable or CatalogError."""
+def read_steering(database: Database, *, with_unsent: bool = False) -> SteeringRows:
+    """All that steers, as of one moment; costs one question. Raises CatalogUnavailable or CatalogError.
+
+    `unsent` is only looked at where it is asked for: it changes with every message, and going through a million
+    that wait takes a third of a second.
+    """
     kinds = ("library", "setting", "rule", "origin", "state", "unsent")
     found: dict[str, list[Any]] = {kind: [] for kind in kinds}
-    for kind, *values in database.ask(_SQLITE if database.is_sqlite else _POSTGRESQL, ()):
+    question = _SQLITE if database.is_sqlite else _POSTGRESQL + (_UNSENT if with_unsent else "")
+    for kind, *values in database.ask(question, ()):
         found[kind].append(values)
     rules: dict[str, dict[str, str]] = {}
     for number, key, value, *_ in found["rule"]:

@@ -15,8 +15,9 @@ from file_watcher.catalog.batch import Batch
 from file_watcher.catalog.change_triggers import remove
 from file_watcher.catalog.changes import ChangeFeed, FeedConfig, change_feed
 from file_watcher.catalog.database import Database
+from file_watcher.catalog.outbox import Outbox
 from file_watcher.errors import CatalogUnavailable
-from tests.support.catalog import opened, record, store_of
+from tests.support.catalog import message, opened, record, store_of
 from tests.support.operator import Operator
 from tests.support.postgresql import PostgresCluster
 from tests.support.waiting import wait_for
@@ -120,6 +121,22 @@ def test_triggers_that_are_dropped_while_it_runs_are_missed_soon(postgres_url: s
         before = waiter.news
         wait_for(lambda: waiter.news > before, "a look at the triggers")
         waiter.hears("a change that nobody tells of", lambda: operator.settings(nice="1"))
+
+
+def test_messages_that_wait_are_no_news_where_changes_are_looked_for(postgres_url: str) -> None:
+    with opened(postgres_url) as database:
+        with database.writing() as connection:
+            remove(connection)
+        feed = change_feed(database, QUICK)
+        try:
+            assert feed.wait(LONG)
+            wait_for(lambda: not feed.wait(0.2), "nothing more to be new")
+            Outbox(database, None).record([message(library_id=4)])
+            assert not feed.wait(0.3), "in which it looks several times"
+            Operator(postgres_url).settings(nice="4")
+            assert feed.wait(LONG)
+        finally:
+            feed.close()
 
 
 def test_after_an_outage_all_is_new(postgres: PostgresCluster, postgres_url: str) -> None:
