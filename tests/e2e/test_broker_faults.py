@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -127,11 +126,11 @@ def setting(tmp_path: Path, at: At) -> Trial:
 @contextmanager
 def stopped(setting: Trial) -> Iterator[None]:
     """Hold the service still, so that it does not see a mend half done (an exchange that nobody is bound to)."""
-    setting.service.signal(signal.SIGSTOP)
+    setting.service.suspend()
     try:
         yield
     finally:
-        setting.service.signal(signal.SIGCONT)
+        setting.service.resume()
 
 
 def assert_told_once(setting: Trial, event: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections import Counter
@@ -107,11 +106,11 @@ def test_files_that_came_while_the_process_was_frozen_past_the_kernels_queue_are
     folder.mkdir()
     with running(stage.service):
         stage.told()
-        stage.service.signal(signal.SIGSTOP)
+        stage.service.suspend()
         if count < 10_000:
             overflow_queue(folder)
         fill(folder, count)
-        stage.service.signal(signal.SIGCONT)
+        stage.service.resume()
         since = time.monotonic()
         stage.service.sync(PATIENCE)
         print(f"frozen: {count} files were told and confirmed {time.monotonic() - since:.1f} s after SIGCONT")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -164,7 +163,7 @@ def test_a_root_that_is_unmounted_or_mounted_over_suspends_and_resumes_by_itself
 
 def overflow_the_queue(service: HousedService, folder: Path) -> None:
     """Make more events than the kernel keeps (16,384) while the service is frozen."""
-    service.signal(signal.SIGSTOP)
+    service.suspend()
     noise = (folder / "noise.tmp", folder / "other noise.tmp")  # the kernel merges what repeats itself
     for number in range(17_000):
         noise[number % 2].write_bytes(b"")
@@ -178,7 +177,7 @@ def test_files_survive_an_overflow_and_a_root_that_goes_and_comes_back(scene: Sc
         overflow_the_queue(service, many)
         fill(many, count)
         (many / "first 0.json").unlink()
-        service.signal(signal.SIGCONT)
+        service.resume()
         wait_for(lambda: "queue was full" in service.log.read_text(), "the overflow to be noticed")
         assert scene.told() == {"created": count + 1, "deleted": 1}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from pathlib import Path
@@ -97,13 +96,13 @@ def test_a_library_finds_a_new_owner_when_its_owner_is_killed_or_frozen_and_the_
             # Frozen in the middle of it, its connections gone, and alive again when another one has it.
             wait_for(lambda: told_by(trial, second, library_id), "the new owner to go on", 60)
             frozen = trial.services[second]
-            frozen.signal(signal.SIGSTOP)
+            frozen.suspend()
             assert frozen.process is not None
             trial.cut_off(frozen.process.pid)
             trial.let_the_lease_pass(library_id)
             third = trial.wait_for_owner(library_id, not_=second)
             before = told_by(trial, second, library_id)
-            frozen.signal(signal.SIGCONT)
+            frozen.resume()
         trial.converge(library_id)
 
         assert {first, second, third} == set(names)
@@ -213,14 +212,14 @@ def test_an_import_of_5000_files_survives_the_loss_of_its_owner(trial: FleetTria
             if fault == "killed":
                 lost.kill()
             else:
-                lost.signal(signal.SIGSTOP)
+                lost.suspend()
             if fault == "cut off":
                 trial.cut_off(lost.process.pid)
             second = trial.wait_for_owner(library_id, not_=first)
             print(f"{fault}: taken over after {time.monotonic() - began:.1f} s")
             before = told_by(trial, first, library_id)
             if fault != "killed":
-                lost.signal(signal.SIGCONT)
+                lost.resume()
         trial.converge(library_id, 300)
         assert told_by(trial, first, library_id) == before
         assert trial.owner(library_id) == second

@@ -7,7 +7,6 @@ as they do not strike the same thing. Everything is real: signals, servers that 
 from __future__ import annotations
 
 import random
-import signal
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,11 +74,11 @@ class Surroundings:
         assert self.service.stop() == 0, self.service.tail()
 
     def _freeze(self) -> None:
-        self.service.signal(signal.SIGSTOP)
+        self.service.suspend()
         overflow_queue(next(library for library in self.libraries if library.is_dir()))
 
     def _thaw(self) -> None:
-        self.service.signal(signal.SIGCONT)
+        self.service.resume()
 
     def _take_away(self) -> None:
         library = self.libraries[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,7 +160,7 @@ def fleet(trial: FleetTrial) -> Iterator[FleetTrial]:
         trial.report()
         for service in trial.services.values():
             if service.process is not None:
-                service.process.send_signal(signal.SIGCONT)
+                service.resume()
                 service.kill()
         raise
 

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from tests.support.ports import free_port
-from tests.support.processes import ServerMissing, ServerProcess, require
+from tests.support.processes import ServerMissing, ServerProcess, require, suspend
 from tests.support.waiting import wait_for
 
 _OWNER = "watcher"
@@ -96,21 +96,26 @@ class PostgresCluster:
         self.start()
 
     def suspend(self) -> None:
-        """Stop the server and all its backends with SIGSTOP: connections stay, and nothing is answered."""
-        for process in self._family():
-            process.suspend()
+        """Stop the server and all its backends with SIGSTOP: connections stay, and nothing is answered.
+
+        The server first: standing still, it starts no backends that would be left out.
+        """
+        server = self._process()
+        suspend(server.pid)
+        for backend in server.children(recursive=True):
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has ended
+                suspend(backend.pid)
 
     def resume(self) -> None:
         """Let a suspended server go on."""
-        for process in self._family():
+        server = self._process()
+        for process in [server, *server.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):  # a session that ended in between
                 process.resume()
 
-    def _family(self) -> list[psutil.Process]:
-        """The server first: suspended, it starts no backends that would be left out."""
+    def _process(self) -> psutil.Process:
         assert self._server is not None
-        server = psutil.Process(self._server.pid)
-        return [server, *server.children(recursive=True)]
+        return psutil.Process(self._server.pid)
 
     def create_database(self, name: str) -> str:
         """Create an empty database and return its URL."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -96,15 +97,37 @@ class ServerProcess:
         self._popen.wait()
         _kill(family)
 
-    def send(self, signal_number: int) -> None:
-        """Send a signal to the server's own process."""
-        self._popen.send_signal(signal_number)
+    def suspend(self) -> None:
+        """Stop the server's own process; when this returns, none of its threads runs any more."""
+        suspend(self.pid)
+
+    def resume(self) -> None:
+        """Let a suspended server go on."""
+        self._popen.send_signal(signal.SIGCONT)
 
     def _family(self) -> list[psutil.Process]:
         try:
             return psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
+
+
+def suspend(pid: int) -> None:
+    """Stop a process with SIGSTOP and wait until each of its threads stands still: kill() returns before.
+
+    On a busy machine a thread that runs on another core can answer a client after kill() has returned.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: _stands_still(pid), f"process {pid} to stand still", every=0.002)
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether all threads of a process are stopped ("T" in proc_pid_stat(5)) or have ended."""
+    states = set()
+    for thread in Path("/proc", str(pid), "task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that ended in between
+            states.add((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return states <= {"T", "Z", "X"}
 
 
 def _kill(processes: Sequence[psutil.Process]) -> None:

@@ -82,7 +82,7 @@ class RabbitNode:
         if self._server is None or not self._server.running:
             self._forget()
             self.start()
-        self._running().send(signal.SIGCONT)
+        self._running().resume()
         if not _greets(self.port):
             self.start_app()
 
@@ -105,11 +105,11 @@ class RabbitNode:
 
     def suspend(self) -> None:
         """Freeze the node: connections stay open and nothing answers any more."""
-        self._running().send(signal.SIGSTOP)
+        self._running().suspend()
 
     def resume(self) -> None:
         """Let a suspended node go on."""
-        self._running().send(signal.SIGCONT)
+        self._running().resume()
 
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl and return what it printed. Takes about a second of one core.

@@ -21,6 +21,7 @@ from file_watcher.errors import FileWatcherError
 from file_watcher.processing.fingerprint import Fingerprinter
 from file_watcher.settings import load, state_folder
 from tests.support.ports import free_port
+from tests.support.processes import suspend
 from tests.support.waiting import wait_for
 
 QUICK: Mapping[str, str] = {
@@ -98,10 +99,15 @@ class ServiceProcess:
             process.wait()
             raise AssertionError(f"the service did not stop:\n{self.tail()}") from None
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the process that runs."""
+    def suspend(self) -> None:
+        """SIGSTOP; when this returns, none of its threads runs any more."""
         assert self.process is not None
-        self.process.send_signal(number)
+        suspend(self.process.pid)
+
+    def resume(self) -> None:
+        """Let a suspended service go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """kill -9."""
