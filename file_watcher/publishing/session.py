@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec
 
-import pika
 import structlog
 from pika.adapters.select_connection import IOLoop
 
 from file_watcher.model import OutboxMessage
 from file_watcher.publishing.broker import BrokerConfig, declaration
+from file_watcher.publishing.bursts import BurstConnection
 from file_watcher.publishing.job_routes import JobRoutes, WantedQueues, no_queues
 from file_watcher.publishing.lane import Listener
 from file_watcher.publishing.message import properties, queue_of_job
@@ -132,7 +132,7 @@ class Session:
         self._loop = IOLoop()
         self._parameters.stack_timeout = None  # see _give_up_connecting
         try:
-            self._connection = pika.SelectConnection(
+            self._connection = BurstConnection(
                 self._parameters,
                 on_open_callback=self._on_open,
                 on_open_error_callback=self._on_closed,
@@ -251,9 +251,10 @@ class Session:
         self._pump_is_due = False
         if not self._channel.is_open:
             return
-        for _ in range(min(_BURST, len(self._inbox))):
-            self._publish(self._inbox[0])
-            self._inbox.popleft()
+        with self._connection.burst():
+            for _ in range(min(_BURST, len(self._inbox))):
+                self._publish(self._inbox[0])
+                self._inbox.popleft()
         if self._inbox and not self._pump_is_due:
             self._pump_is_due = True
             self._loop.add_callback_threadsafe(self._pump)
