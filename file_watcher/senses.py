@@ -13,6 +13,7 @@ from file_watcher.catalog.store import CatalogStore
 from file_watcher.model import FileRecord, FileStat, Library, Sight, attributes_of
 from file_watcher.processing.examine import MetadataFuture
 from file_watcher.processing.fingerprint import Fingerprinter, Reading
+from file_watcher.processing.in_hand import FileInHand
 from file_watcher.processing.lease import WriterProbe
 from file_watcher.processing.tags.formats import wants_tags
 from file_watcher.processing.tags.pool import TagReader
@@ -58,6 +59,14 @@ class DecidersEye:
         """What is at the path now; UNKNOWN where the library is not watched."""
         return self._eyes.look(path, library_id)
 
+    def look_at_all(self, places: Sequence[tuple[bytes, int]]) -> list[Sight]:
+        """`look` at each path in the library of that number, for less than so many looks cost."""
+        return self._eyes.look_at_all(places)
+
+    def glance(self, path: bytes, library_id: int) -> Sight:
+        """A cheaper look, for what is looked at again before it counts."""
+        return self._eyes.glance(path, library_id)
+
     def is_verified(self, library: Library) -> bool:
         """Whether the library is ours and open, and its root the one that was opened."""
         return self._holds(library.id) and self._eyes.root_state(library) is RootState.OK
@@ -100,17 +109,26 @@ class WorkersSenses:
         self._telemetry = telemetry
 
     def look(self, path: bytes, library: Library) -> Sight:
-        """What is at the path now."""
-        return self._eye.look(path, library.id)
+        """What is at the path now; the decider makes sure of it."""
+        return self._eye.glance(path, library.id)
 
     def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
         """Rows at the path or with the inode."""
         return self._store.find(path, inode)
 
-    def is_open_for_writing(self, path: bytes, library: Library, device: int) -> bool | None:
-        """Whether anybody can write to it now; None where that cannot be known."""
-        follow = self._looking_of(library).follow_symlinks
-        return self._probe.is_open_for_writing(path, follow_symlinks=follow, device=device)
+    def in_hand(self, path: bytes, library: Library, device: int) -> FileInHand:
+        """The file that was seen there on that device, to ask who writes to it and to read it."""
+        return FileInHand(
+            path,
+            device,
+            self._probe,
+            self._fingerprinter,
+            self._note,
+            follow_symlinks=self._looking_of(library).follow_symlinks,
+        )
+
+    def _note(self, reading: Reading) -> None:
+        self._telemetry.hashed(reading.stat.size, reading.seconds)
 
     def inode_with_other_names(self, path: bytes) -> int:
         """The inode of a file with more names than this one, else 0."""
@@ -125,12 +143,6 @@ class WorkersSenses:
             return attributes_of(os.stat(path, follow_symlinks=looking.follow_symlinks))
         except OSError:  # gone or out of reach since it was looked at; the decider's own look tells which
             return None
-
-    def read(self, path: bytes, library: Library) -> Reading:
-        """Read and hash the file."""
-        reading = self._fingerprinter.read(path, follow_symlinks=self._looking_of(library).follow_symlinks)
-        self._telemetry.hashed(reading.stat.size, reading.seconds)
-        return reading
 
     def read_tags(self, path: bytes, stat: FileStat) -> MetadataFuture | None:
         """Begin to read the medium's tags; None where the name is no medium's."""

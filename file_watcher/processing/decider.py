@@ -50,6 +50,9 @@ class Eye(Protocol):
     def look(self, path: bytes, library_id: int) -> Sight:
         """What is at the path now; UNKNOWN in a library that is not verified, or not watched."""
 
+    def look_at_all(self, places: Sequence[tuple[bytes, int]]) -> list[Sight]:
+        """The same for each path in the library of that number, for less than so many looks cost."""
+
     def is_verified(self, library: Library) -> bool:
         """Whether the library's root is the one that we know."""
 
@@ -181,6 +184,7 @@ class Decider:
         rounds = Round(
             view,
             self._eye.look,
+            self._eye.look_at_all,
             self._clock,
             self._config.granularity_of,
             self._eye.is_unmatched,

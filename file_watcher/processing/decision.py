@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,9 @@ from file_watcher.processing.view import RowChanges
 
 Look = Callable[[bytes, int], Sight]
 """Gives the sight of now at a path, in the library of that number: UNKNOWN where that one is not watched."""
+
+LookAtAll = Callable[[Sequence[tuple[bytes, int]]], Sequence[Sight]]
+"""The same for many places, in their order."""
 
 
 class Clock(Protocol):

@@ -10,6 +10,7 @@ import errno
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -43,6 +44,16 @@ _LONG_BYTES: Final = 1 << 20
 MetadataFuture = Future[Metadata | None]
 
 
+class InHand(Protocol):
+    """A file while it is examined. Every call may block on the disk."""
+
+    def is_open_for_writing(self) -> bool | None:
+        """Whether anybody can write to it; None where that cannot be known."""
+
+    def read(self) -> Reading:
+        """Read and hash it. Raises the errors of `processing.fingerprint`."""
+
+
 class Surroundings(Protocol):
     """What an examination asks of the outside. Every call may block on the disk or the catalog."""
 
@@ -52,17 +63,14 @@ class Surroundings(Protocol):
     def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
         """Rows at the path or with the inode. Raises CatalogUnavailable."""
 
-    def is_open_for_writing(self, path: bytes, library: Library, device: int) -> bool | None:
-        """Whether anybody can write to the file that was seen there on that device; None where that cannot be known."""
+    def in_hand(self, path: bytes, library: Library, device: int) -> AbstractContextManager[InHand]:
+        """The file that was seen there on that device; it is let go of at the end of the block."""
 
     def inode_with_other_names(self, path: bytes) -> int:
         """The inode of what is at the path if it has other names, else 0."""
 
     def attributes(self, path: bytes, library: Library) -> str | None:
         """Mode and owner now (`model.attributes_of`); None where nobody wants to know, or the file is gone."""
-
-    def read(self, path: bytes, library: Library) -> Reading:
-        """Read and hash the file. Raises the errors of `processing.fingerprint`."""
 
     def read_tags(self, path: bytes, stat: FileStat) -> MetadataFuture | None:
         """Begin to read the medium's tags; None where the file is no medium."""
@@ -126,10 +134,22 @@ class Examiner:
         links = self._links(ticket, sight, rows)
         if not ticket.must_hash and not self._must_read(ticket, sight, rows):
             return self._leave_unread(ticket, sight, rows, links, now)
-        is_open = self._at.is_open_for_writing(ticket.path, ticket.library, sight.device)
+        with self._at.in_hand(ticket.path, ticket.library, sight.device) as file:
+            return self._examine_in_hand(ticket, sight, rows, links, file, now)
+
+    def _examine_in_hand(
+        self,
+        ticket: Ticket,
+        sight: FileStat,
+        rows: Sequence[FileRecord],
+        links: tuple[bytes, ...],
+        file: InHand,
+        now: float,
+    ) -> Examination:
+        is_open = file.is_open_for_writing()
         if (stream := self._stream_of(ticket.library)) is not None:
             look = self._look(ticket, sight, rows, is_open, now)
-            return self._examine_stream(stream, look, links)
+            return self._examine_stream(stream, look, links, file)
         config = self._settling_of(ticket.library)
         judged = verdict(config, ticket, sight, is_open, now)
         if judged is Verdict.WAIT:
@@ -143,7 +163,7 @@ class Examiner:
                 return Examination(None, None, config.quiet)
             return self._growing(ticket, sight, links, config.quiet)
 
-        return self._take(ticket, sight, links, keep, if_it_changes)
+        return self._take(ticket, sight, links, file, keep, if_it_changes)
 
     # -- streams -------------------------------------------------------------------------------------
 
@@ -154,7 +174,9 @@ class Examiner:
         known += [row for row in rows if row.path in ticket.moved_from and row.stat.same_file(sight)]
         return Look(ticket, sight, known[0] if known else None, is_open, now, self._wall_clock())
 
-    def _examine_stream(self, config: StreamConfig, look: Look, links: tuple[bytes, ...]) -> Examination:
+    def _examine_stream(
+        self, config: StreamConfig, look: Look, links: tuple[bytes, ...], file: InHand
+    ) -> Examination:
         judged, later = turn(config, look), next_look(config, look)
         if judged is Turn.WAIT:
             return Examination(None, look.stat, config.quiet)
@@ -169,7 +191,7 @@ class Examiner:
         is_news = look.known is None or bool(look.ticket.moved_from) or until_told(config, look) <= 0
         left = config.idle - idle_for(look)
         keep = max(config.quiet, left) if left > 0 else config.max_wait if look.is_open else None
-        read = self._take(look.ticket, look.stat, links, keep, lambda: grows(is_told=is_news))
+        read = self._take(look.ticket, look.stat, links, file, keep, lambda: grows(is_told=is_news))
         seen = read.observation
         if seen is None or read.stat is None or (seen.fingerprint is None and not seen.unhashed):
             return read
@@ -189,7 +211,7 @@ class Examiner:
         keep, observation = self._keep_watching(ticket, sight), self._observation(ticket, sight)
         stream = self._stream_of(ticket.library)
         if stream is not None and any(row.awaits_idle for row in rows):
-            is_open = self._at.is_open_for_writing(ticket.path, ticket.library, sight.device)
+            is_open = self._is_open_for_writing(ticket, sight)
             left = stream.idle - idle_for(self._look(ticket, sight, rows, is_open, now))
             observation = replace(observation, idle=left <= 0)
             if left > 0:
@@ -240,20 +262,25 @@ class Examiner:
         """What is looked at without a hint may be known to be open: its next growth raises no hint either."""
         if ticket.source is not Source.RECHECK:
             return None
-        is_open = self._at.is_open_for_writing(ticket.path, ticket.library, sight.device)
+        is_open = self._is_open_for_writing(ticket, sight)
         return self._settling_of(ticket.library).max_wait if is_open else None
+
+    def _is_open_for_writing(self, ticket: Ticket, sight: FileStat) -> bool | None:
+        with self._at.in_hand(ticket.path, ticket.library, sight.device) as file:
+            return file.is_open_for_writing()
 
     def _take(
         self,
         ticket: Ticket,
         sight: FileStat,
         links: tuple[bytes, ...],
+        file: InHand,
         keep_watching_after: float | None,
         if_it_changes: Callable[[], Examination],
     ) -> Examination:
         """The file has settled: read it, where its library wants hashes, and its tags in any case."""
         if self._hashes(ticket.library):
-            return self._read(ticket, sight, links, keep_watching_after, if_it_changes)
+            return self._read(ticket, sight, links, file, keep_watching_after, if_it_changes)
         tags, quiet = self._at.read_tags(ticket.path, sight), self._settling_of(ticket.library).quiet
         return Examination(self._observation(ticket, sight), sight, quiet, keep_watching_after, links, tags)
 
@@ -262,6 +289,7 @@ class Examiner:
         ticket: Ticket,
         sight: FileStat,
         links: tuple[bytes, ...],
+        file: InHand,
         keep_watching_after: float | None,
         if_it_changes: Callable[[], Examination],
     ) -> Examination:
@@ -269,7 +297,7 @@ class Examiner:
         if sight.size >= _LONG_BYTES:
             self._begins_reading(ticket, sight)
         try:
-            reading = self._at.read(ticket.path, ticket.library)
+            reading = file.read()
         except (Vanished, NotRegular):
             return Examination(None, sight)
         except Crowded:

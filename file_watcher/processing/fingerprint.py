@@ -2,7 +2,7 @@
 
 Owns no thread: one `Fingerprinter` is shared by all hashing threads, each of which keeps its own buffer.
 A fingerprint is only given for bytes that held still: the open file's stat before and after the reading is
-the same, the bytes read are as many as its size, and the path still leads to that inode.
+the same, the bytes read are as many as its size, and (`read`) the path still leads to that inode.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ class Reading:
     """Of the open file, after the last byte."""
     fingerprint: Fingerprint
     read_at_ns: int
-    """Wall clock before the file was opened."""
+    """Wall clock before the first byte was read."""
     seconds: float
-    """How long opening, reading and hashing took."""
+    """How long reading and hashing took."""
 
 
 class Fingerprinter:
@@ -130,22 +130,33 @@ class Fingerprinter:
         Safe to call from several threads at once. Raises `ChangedWhileReading`, `Vanished`, `Unreadable`,
         `NotRegular`, `Crowded` or `Interrupted`.
         """
-        read_at_ns = time.time_ns()
-        began = time.perf_counter()
         try:
             descriptor = open_for_reading(path, follow_symlinks=follow_symlinks)
             try:
-                stat, fingerprint = self._read_open(path, descriptor)
+                reading = self.read_open(path, descriptor)
             finally:
                 os.close(descriptor)
             now_there = FileStat.of(os.stat(path, follow_symlinks=follow_symlinks))
         except OSError as exc:
             raise translated(path, exc) from exc
-        if not now_there.same_file(stat):
+        if not now_there.same_file(reading.stat):
             raise ChangedWhileReading(path)
+        return reading
+
+    def read_open(self, path: bytes, descriptor: int) -> Reading:
+        """The same for a file that was just opened at `path`; whether it is still there is not asked.
+
+        Who calls this looks at the path again before the reading counts.
+        """
+        read_at_ns = time.time_ns()
+        began = time.perf_counter()
+        try:
+            stat, fingerprint = self._read(path, descriptor)
+        except OSError as exc:
+            raise translated(path, exc) from exc
         return Reading(stat, fingerprint, read_at_ns, time.perf_counter() - began)
 
-    def _read_open(self, path: bytes, descriptor: int) -> tuple[FileStat, Fingerprint]:
+    def _read(self, path: bytes, descriptor: int) -> tuple[FileStat, Fingerprint]:
         result = os.fstat(descriptor)
         if not is_regular(result):
             raise NotRegular(path)

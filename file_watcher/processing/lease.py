@@ -60,23 +60,35 @@ class WriterProbe:
         user (a lease needs the owner or CAP_LEASE): never raises OSError, a look at the path will tell.
         Does not block on local filesystems. `device`: where a regular file was just seen at the path.
         """
-        if _SET_LEASE is None or _SET_SIGNAL is None:
-            return None
         flags = READING if follow_symlinks else READING | NO_FOLLOW
         try:
             if device is None:
                 seen = os.stat(path, follow_symlinks=follow_symlinks)
                 device = seen.st_dev if is_regular(seen) else None
-            if device is None or not self._trusted(device):
+            if device is None or not self.can_tell(device):
                 return None
             descriptor = os.open(path, flags)
         except OSError as exc:
-            # Another's lease stands in the way of our opening: the file is in use.
-            return True if exc.errno == errno.EAGAIN else None
+            return what_refusal_tells(exc)
         try:
-            return _is_lease_refused(descriptor, _SET_LEASE, _SET_SIGNAL)
+            return self.is_lease_refused(descriptor)
         finally:
             os.close(descriptor)
+
+    def can_tell(self, device: int) -> bool:
+        """Whether files on this device can be asked about at all."""
+        return _SET_LEASE is not None and _SET_SIGNAL is not None and self._trusted(device)
+
+    def is_lease_refused(self, descriptor: int) -> bool | None:
+        """The same answer for a file that is open for reading, on a device of which it can be told."""
+        if _SET_LEASE is None or _SET_SIGNAL is None:
+            return None
+        return _is_lease_refused(descriptor, _SET_LEASE, _SET_SIGNAL)
+
+
+def what_refusal_tells(exc: OSError) -> bool | None:
+    """What it says of writers that the file could not be opened: another's lease is in the way of who has it in use."""
+    return True if exc.errno == errno.EAGAIN else None
 
 
 def _is_lease_refused(descriptor: int, set_lease: int, set_signal: int) -> bool | None:

@@ -191,14 +191,17 @@ class WorkerPool:
             if (ticket := self._tickets.get(_IDLE_SECONDS)) is None:
                 self._slots.release()
                 continue
+            began = time.monotonic()
             pulse.at("examines", ticket.path)
-            self._work_on(ticket)
+            bytes_read = self._work_on(ticket, began)
+            self._tickets.done(began, bytes_read)
             pulse.rest()
 
-    def _work_on(self, ticket: Ticket) -> None:
-        """Examine the ticket; its slot is free again when the examination was handed on."""
+    def _work_on(self, ticket: Ticket, now: float) -> int:
+        """Examine the ticket, and say how many bytes were read; its slot is free again when the examination was
+        handed on."""
         try:
-            examination = self._examine(ticket, time.monotonic())
+            examination = self._examine(ticket, now)
         except Interrupted:
             self._slots.release()
         except CatalogUnavailable:
@@ -213,6 +216,8 @@ class WorkerPool:
             self._deliver(ticket, _cannot_tell(ticket))
         else:
             self._pass_on(ticket, examination)
+            return _bytes_read(examination)
+        return 0
 
     def _pass_on(self, ticket: Ticket, examination: Examination) -> None:
         if examination.rests:
@@ -265,6 +270,13 @@ class WorkerPool:
         self._slots.release()
         self._handed_on += 1
         self._sink.submit(ticket, examination)
+
+
+def _bytes_read(examination: Examination) -> int:
+    seen = examination.observation
+    if examination.stat is None or seen is None or seen.fingerprint is None:
+        return 0
+    return examination.stat.size
 
 
 def _cannot_tell(ticket: Ticket) -> Examination:

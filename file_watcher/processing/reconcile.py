@@ -28,7 +28,7 @@ from file_watcher.model import (
 )
 from file_watcher.processing.claims import ClaimFinder
 from file_watcher.processing.content import ContentTeller, known_attributes
-from file_watcher.processing.decision import Clock, Decision, Look, Pending
+from file_watcher.processing.decision import Clock, Decision, Look, LookAtAll, Pending
 from file_watcher.processing.evidence import Claim, folder_of, folders_above
 from file_watcher.processing.view import CatalogView
 
@@ -40,17 +40,19 @@ class Round:
         self,
         view: CatalogView,
         look: Look,
+        look_at_all: LookAtAll,
         clock: Clock,
         granularity_of: Callable[[Library], int],
         unmatched: Callable[[bytes], bool],
         is_owed: Callable[[bytes], bool],
     ) -> None:
-        """`look(path, library)` gives the sight of now (`library` is its number);
+        """`look(path, library)` gives the sight of now (`library` is its number), `look_at_all` those of many;
         `granularity_of(library)` is how coarse its filesystem's timestamps may be, in nanoseconds; `unmatched(path)` tells whether
         a file that counts as gone is still there under a name that the filters no longer want;
         `is_owed(path)` whether one that was found gone earlier was still to be read."""
         self._view = view
         self._look = look
+        self._look_at_all = look_at_all
         self._clock = clock
         self._unmatched = unmatched
         self._was_owed = is_owed
@@ -84,9 +86,10 @@ class Round:
     # -- what is there now ---------------------------------------------------------------------------
 
     def _look_again(self, pending: Sequence[Pending]) -> None:
-        for waiting in sorted(pending, key=lambda each: each.observation.path):
+        ordered = sorted(pending, key=lambda each: each.observation.path)
+        places = [(each.observation.path, each.observation.library.id) for each in ordered]
+        for waiting, now in zip(ordered, self._look_at_all(places), strict=True):
             seen = waiting.observation
-            now = self._look(seen.path, seen.library.id)
             if now is UNKNOWN or seen.sight is UNKNOWN:
                 self._out.unknown.append(seen)
             elif isinstance(now, FileStat) and (now == seen.sight or _still_grows(seen, now)):

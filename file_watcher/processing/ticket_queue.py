@@ -5,6 +5,8 @@ files a second a wake-up per file costs as much as deciding about it.
 
 What matches a priority pattern has a lane of its own, with a bound of its own, so that a queue full of other files
 does not hold it up. One of every four that are handed out is from the others, so that these get on, too.
+
+While many small files wait, they are handed out to one worker only (`processing.parallel`).
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ from collections import deque
 from typing import Final
 
 from file_watcher.model import Ticket
+from file_watcher.processing.parallel import STUCK_SECONDS, Parallelism
 
 _SHARE: Final = 4
 """Of so many that are handed out, one is from those that do not go first, while such wait."""
+_MANY: Final = 8
+"""Where fewer wait, each is begun as soon as a worker is free."""
 
 
 class TicketQueue:
@@ -34,6 +39,7 @@ class TicketQueue:
         lock = threading.Lock()
         self._has_ticket = threading.Condition(lock)
         self._has_room = threading.Condition(lock)
+        self._parallelism = Parallelism()
         self._idle = 0
         """Workers that wait for a ticket."""
         self._closed = False
@@ -52,7 +58,7 @@ class TicketQueue:
                 if len(lane) >= self._size:
                     return False
             lane.append(ticket)
-            if self._idle:
+            if self._idle and self._may_be_taken():
                 self._has_ticket.notify()
         return True
 
@@ -75,15 +81,32 @@ class TicketQueue:
             self._has_ticket.notify_all()
 
     def get(self, timeout: float) -> Ticket | None:
-        """Take the ticket whose turn it is; None where none came for `timeout` seconds, or it is closed."""
+        """Take the ticket whose turn it is; None where none came for `timeout` seconds, or it is closed.
+
+        Who took one says when it is `done`.
+        """
         with self._has_ticket:
-            if not self and not self._wait_for_one(timeout):
+            if not self._may_be_taken() and not self._wait_for_one(timeout):
                 return None
             lane = self._lane()
             ticket = lane.popleft()
             if len(lane) == self._refill_at:
                 self._has_room.notify_all()
+            self._parallelism.begin(time.monotonic())
         return ticket
+
+    def done(self, began: float, bytes_read: int) -> None:
+        """A worker is done with the ticket that it took at that time, for which it read so much."""
+        with self._has_ticket:
+            was_alone = self._parallelism.is_alone
+            self._parallelism.end(began, time.monotonic(), bytes_read)
+            if was_alone and not self._parallelism.is_alone:
+                self._has_ticket.notify_all()
+
+    def _may_be_taken(self) -> bool:
+        """Whether a ticket waits that one more worker may begin with."""
+        waiting = len(self)
+        return 0 < waiting < _MANY or (waiting > 0 and self._parallelism.may_begin(time.monotonic()))
 
     def _lane(self) -> deque[Ticket]:
         """The lane whose turn it is; one of them holds a ticket."""
@@ -99,10 +122,11 @@ class TicketQueue:
         end, called_off = time.monotonic() + timeout, self._called_off
         self._idle += 1
         try:
-            while not self:
+            while not self._may_be_taken():
                 if self._closed or self._called_off != called_off or (left := end - time.monotonic()) <= 0:
                     return False
-                self._has_ticket.wait(left)
+                # While another one works alone nobody wakes us: it may be stuck.
+                self._has_ticket.wait(min(left, STUCK_SECONDS) if len(self) else left)
         finally:
             self._idle -= 1
         return True

@@ -106,6 +106,10 @@ class NestedMounts:
                 return self._below
         return self._look(table)
 
+    def lately(self) -> MountsBelow:
+        """The mounts of when `now` was last asked; never blocks on a disk, unless nobody ever asked."""
+        return self._below if self._table is not None else self.now()
+
     def known(self) -> Mapping[bytes, MountIdentity]:
         """What is to be remembered beyond the process."""
         self.now()

@@ -288,8 +288,7 @@ class _View:
     def __init__(self, world: World, ledger: MemoryLedger) -> None:
         self.look = world.look
         self.find = ledger.find
-        self.is_open_for_writing = world.is_open_for_writing
+        self.in_hand = world.in_hand
         self.inode_with_other_names = world.inode_with_other_names
-        self.read = world.read
         self.read_tags = world.read_tags
         self.attributes = world.attributes

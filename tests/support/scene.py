@@ -119,6 +119,7 @@ class Scene:
         return Round(
             CatalogView(self.rows.values()),
             self._look,
+            lambda places: [self._look(*place) for place in places],
             self._clock,
             granularity_of=lambda _: 20_000_000,
             unmatched=self.unmatched.__contains__,

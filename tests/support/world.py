@@ -12,6 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from file_watcher.errors import CatalogUnavailable
@@ -202,6 +203,10 @@ class World:
             return GONE
         return FileStat(len(inode.content), inode.mtime_ns, inode.ctime_ns, 7, inode.number)
 
+    def look_at_all(self, places: Sequence[tuple[bytes, int]]) -> list[Sight]:
+        """The sights of now."""
+        return [self.look(path, library) for path, library in places]
+
     def read(self, path: bytes, library: Library = LIBRARY) -> Reading:
         """Hash the file of now."""
         sight = self.look(path)
@@ -213,7 +218,11 @@ class World:
             raise Unreadable(path, refusal)
         return Reading(sight, fingerprint_of(self.files[path].content), self.now_ns + self.read_lag_ns, 0.0)
 
-    def is_open_for_writing(self, path: bytes, library: Library, device: int) -> bool | None:
+    def in_hand(self, path: bytes, library: Library, device: int) -> AbstractContextManager[WorldFile]:
+        """Whatever file is at the path when it is asked something."""
+        return nullcontext(WorldFile(self, path))
+
+    def is_open_for_writing(self, path: bytes) -> bool:
         """Whether somebody left it open."""
         inode = self.files.get(path)
         return inode is not None and inode.is_open
@@ -271,6 +280,22 @@ class World:
         inode.ctime_ns = self.now_ns
         if inode.links == 0:
             self._free.append(inode.number)
+
+
+@dataclass(frozen=True)
+class WorldFile:
+    """A file of a world while it is examined."""
+
+    world: World
+    path: bytes
+
+    def is_open_for_writing(self) -> bool:
+        """Whether somebody left it open."""
+        return self.world.is_open_for_writing(self.path)
+
+    def read(self) -> Reading:
+        """Hash the file of now."""
+        return self.world.read(self.path)
 
 
 class MemoryLedger:

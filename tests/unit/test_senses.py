@@ -158,14 +158,15 @@ def test_workers_look_ask_read_and_count(roots: tuple[Library, Library], librari
     assert isinstance(stat, FileStat)
     assert workers.find(path, stat.inode) == []
     assert rows.asked == [(path, stat.inode)]
-    assert workers.is_open_for_writing(path, music, 1) is None
-    assert workers.read(path, music).stat == stat
+    with workers.in_hand(path, music, 1) as file:
+        assert file.is_open_for_writing() is None
+        assert file.read().stat == stat
     assert telemetry.sizes == [2]
     assert workers.read_tags(path, stat) is not None
     assert workers.read_tags(music.root + b"/tree.json", stat) is None
     assert tags.asked == [path]
-    with pytest.raises(Vanished):
-        workers.read(music.root + b"/gone.mp3", music)
+    with workers.in_hand(music.root + b"/gone.mp3", music, 1) as gone, pytest.raises(Vanished):
+        gone.read()
     assert telemetry.sizes == [2], "what could not be read is not counted"
 
 
@@ -187,9 +188,10 @@ def test_each_library_is_looked_at_by_its_own_rules(
     for library in roots:
         target, link = put(library, "a.mp3"), library.root + b"/link.mp3"
         os.symlink(target, link)
-    assert workers.read(music.root + b"/link.mp3", music).stat == look(music.root + b"/a.mp3")
-    with pytest.raises(NotRegular):
-        workers.read(music2.root + b"/link.mp3", music2)
+    with workers.in_hand(music.root + b"/link.mp3", music, 1) as followed:
+        assert followed.read().stat == look(music.root + b"/a.mp3")
+    with workers.in_hand(music2.root + b"/link.mp3", music2, 1) as left, pytest.raises(NotRegular):
+        left.read()
     assert workers.attributes(music.root + b"/link.mp3", music) == attributes_of(
         os.stat(music.root + b"/a.mp3")
     )

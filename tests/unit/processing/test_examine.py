@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -59,7 +60,10 @@ class Around:
     def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
         return [row for row in self.rows if row.path == path or row.stat.inode == inode]
 
-    def is_open_for_writing(self, path: bytes, library: Library, device: int) -> bool | None:
+    def in_hand(self, path: bytes, library: Library, device: int) -> AbstractContextManager[Around]:
+        return nullcontext(self)
+
+    def is_open_for_writing(self) -> bool | None:
         return self.is_open
 
     def inode_with_other_names(self, path: bytes) -> int:
@@ -68,7 +72,7 @@ class Around:
     def attributes(self, path: bytes, library: Library) -> str | None:
         return self.mode
 
-    def read(self, path: bytes, library: Library) -> Reading:
+    def read(self) -> Reading:
         self.reads += 1
         if isinstance(self.reading, Exception):
             raise self.reading

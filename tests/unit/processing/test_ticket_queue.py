@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -29,6 +30,14 @@ def ticket(number: int) -> Ticket:
         still_since=0.0,
         told_growing=None,
     )
+
+
+def take(tickets: TicketQueue) -> Ticket | None:
+    """Take a ticket, and be done with it at once."""
+    taken = tickets.get(0.0)
+    if taken is not None:
+        tickets.done(time.monotonic(), 0)
+    return taken
 
 
 def run(work: Callable[[], object]) -> threading.Thread:
@@ -107,7 +116,7 @@ def test_what_goes_first_overtakes_and_the_others_keep_their_share() -> None:
         lanes.put(ticket(number), 0.0)
     for number in range(8):
         lanes.put(first(number), 0.0)
-    taken = [lanes.get(0.0) for _ in range(len(lanes))]
+    taken = [take(lanes) for _ in range(len(lanes))]
     kinds = "".join("F" if each is not None and each.is_first else "o" for each in taken)
     assert kinds == "FFFoFFFoFFoo"
     assert lanes.get(0.0) is None
@@ -128,7 +137,7 @@ def test_a_steady_stream_of_what_goes_first_leaves_every_fourth_turn_to_the_othe
     others = 0
     for number in range(100):
         assert lanes.put(first(number), 0.0)
-        taken = lanes.get(0.0)
+        taken = take(lanes)
         assert taken is not None
         others += not taken.is_first
     assert others == 25
@@ -168,3 +177,48 @@ def test_who_waits_for_a_ticket_can_be_sent_away() -> None:
     assert taken == [None]
     tickets.put(ticket(1), 0.0)
     assert tickets.get(0.0) == ticket(1), "it was those who waited then"
+
+
+def test_of_many_small_files_each_goes_to_whoever_did_the_last() -> None:
+    tickets, taken, others = TicketQueue(100), [], []
+    for number in range(50):
+        tickets.put(ticket(number), 0.0)
+    first = tickets.get(0.0)
+    other = run(lambda: others.append(tickets.get(0.01)))
+    other.join()
+    assert others == [None], "one is at it already"
+    while first is not None and len(tickets) > 10:
+        taken.append(first)
+        tickets.done(time.monotonic(), 100)
+        first = tickets.get(0.0)
+    assert taken == [ticket(number) for number in range(39)]
+
+
+def test_the_last_few_go_to_whoever_is_free() -> None:
+    tickets = TicketQueue(100)
+    for number in range(4):
+        tickets.put(ticket(number), 0.0)
+    assert [tickets.get(0.0) for _ in range(4)] == [ticket(number) for number in range(4)]
+
+
+def test_a_large_file_calls_the_others() -> None:
+    tickets, others = TicketQueue(100), list[Ticket | None]()
+    for number in range(50):
+        tickets.put(ticket(number), 0.0)
+    assert tickets.get(0.0) is not None
+    waiting = [run(lambda: others.append(tickets.get(30.0))) for _ in range(3)]
+    tickets.done(time.monotonic(), 1 << 20)
+    for thread in waiting:
+        thread.join(10)
+    assert sorted(each.path for each in others if each) == [b"/lib/1", b"/lib/2", b"/lib/3"]
+
+
+def test_who_is_stuck_at_a_file_holds_up_nobody() -> None:
+    tickets, others = TicketQueue(100), list[Ticket | None]()
+    for number in range(50):
+        tickets.put(ticket(number), 0.0)
+    assert tickets.get(0.0) == ticket(0)
+    waiting = [run(lambda: others.append(tickets.get(30.0))) for _ in range(3)]
+    for thread in waiting:
+        thread.join(10)
+    assert len(others) == 3
