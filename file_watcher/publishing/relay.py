@@ -34,7 +34,7 @@ from file_watcher.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-_GATHER_SECONDS: Final = 0.005
+_GATHER_SECONDS: Final = 0.02
 """How long commits and confirms are gathered while they come one after the other."""
 _BUSY_SECONDS: Final = 0.01
 _LONGEST_RETRY: Final = 2.0

@@ -59,6 +59,11 @@ class Crew:
         self._barren = 0
         self._next_start = 0.0
 
+    @property
+    def load(self) -> int:
+        """How many files wait, or are with a child."""
+        return len(self._waiting) + len(self._suspects) + sum(child.load for child in self._children)
+
     def step(self, arrived: list[Job], selector: selectors.BaseSelector) -> None:
         """Take new files, end children that are over their time, hand out what can be handed out."""
         self._take(arrived)

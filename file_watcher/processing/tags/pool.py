@@ -22,10 +22,10 @@ from file_watcher.processing.tags.process import ChildConfig, Job
 from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
 
-_GATHER_SECONDS: Final = 0.003
+_GATHER_SECONDS: Final = 0.008
 """How long files and answers are gathered while they come one after the other: children have enough to do for
 longer (`process.WINDOW`), and each waking of the thread costs as much as handing over a file."""
-_BUSY_SECONDS: Final = 0.003
+_BUSY_SECONDS: Final = 0.012
 
 
 class TagReader:
@@ -114,7 +114,7 @@ class TagReader:
                 self._crew.step(self._take_arrived(), self._selector)
                 if (seconds := self._crew.seconds_to_wait()) is None:
                     self._pulse.rest()
-                if time.monotonic() - self._slept_until < _BUSY_SECONDS:
+                if self._crew.load > 1 and time.monotonic() - self._slept_until < _BUSY_SECONDS:
                     time.sleep(_GATHER_SECONDS)
                 ready = self._selector.select(seconds)
                 self._slept_until = time.monotonic()

@@ -36,7 +36,7 @@ from file_watcher.processing.tags.wire import (
     take_answers,
 )
 
-WINDOW: Final = 32
+WINDOW: Final = 64
 """Requests that a child may have at once: enough to hide the hand-over, few enough to be sent again."""
 
 log = structlog.get_logger(__name__)
