@@ -143,7 +143,7 @@ class Decider:
         pending = {seen.path: self._pending(seen, now) for seen in observations}
         for held in (*self._held.there(), *self._held.gone_since(expired_before)):
             pending.setdefault(held.observation.path, held)
-        return [replace(each, expired=each.since <= expired_before) for each in pending.values()]
+        return [_expired(each, each.since <= expired_before) for each in pending.values()]
 
     def _pending(self, seen: Observation, now: float) -> Pending:
         """An observation that says the same as a held one goes on waiting from when that one came.
@@ -176,7 +176,7 @@ class Decider:
         blockers = {each.observation.path: each for each in self._in_the_way(known, records)}
         view = CatalogView(records.values())
         known = [
-            replace(each, expired=each.expired and not self._has_to_wait(each, view, now, undecided))
+            _expired(each, each.expired and not self._has_to_wait(each, view, now, undecided))
             for each in known
             if each.observation.path not in blockers
         ]
@@ -258,6 +258,11 @@ class Decider:
         if held is not None and held.observation.sight is GONE:
             self._held.forget(path)
             decision.settled.append(held.observation)
+
+
+def _expired(each: Pending, is_expired: bool) -> Pending:
+    """Nearly all are new and stay as they are: a copy of each would cost as much as much of deciding."""
+    return each if each.expired == is_expired else replace(each, expired=is_expired)
 
 
 def _libraries(pending: list[Pending]) -> set[Library]:

@@ -113,7 +113,9 @@ class FileWatchSettings(_Frozen):
         "For streams: tell file.idle when nothing was written to a file for this long", default=None
     )
     create_missing: kinds.Switch = _says("Make folders that are to be watched but missing", default=False)
-    scan_workers: kinds.Workers = _says("Threads that read files, at most; many small files in memory take one", default=4)
+    scan_workers: kinds.Workers = _says(
+        "Threads that read files, at most; many small files in memory take one", default=4
+    )
     buffer_size: kinds.Amount = _says("Files that may wait for a thread", default=1_024)
     batch_size: kinds.Amount = _says("Rows in one commit, at most", default=256)
     rescan_interval: kinds.Duration = _says(
