@@ -118,6 +118,7 @@ class Debouncer:
         if entry is None and (folder := self._dirty.folder_of(hint.path, library)) is not None:
             self.suppressed += 1
             self._dirty.fold_hint(folder, hint, noticed, must_hash=must_hash)
+            self._fold_where_crowded(now)
             return
         if entry is None:
             entry = self._open(hint, library, now, now_ns, delay)
@@ -130,8 +131,7 @@ class Debouncer:
             self._postpone(entry, hint, now, delay)
         self._merge(entry, hint, moved_from)
         entry.must_hash |= must_hash
-        if self._dirty.is_crowded():
-            self._fold(now)
+        self._fold_where_crowded(now)
 
     def due(self, now: float, limit: int) -> list[Ticket]:
         """Take up to `limit` tickets whose time has come; they are in flight until `done` or `again`."""
@@ -252,7 +252,10 @@ class Debouncer:
         unrested, self._unrested = self._unrested, set()
         return unrested
 
-    def _fold(self, now: float) -> None:
+    def _fold_where_crowded(self, now: float) -> None:
+        """With each hint, also one that is folded itself: what was in flight may wait again."""
+        if not self._dirty.is_crowded():
+            return
         waiting = self._dirty.fold(now)
         ordered = [(entry, (entry.due, order, entry.path)) for order, entry in enumerate(waiting)]
         self._waiting = [item for entry, item in ordered if not entry.is_first]

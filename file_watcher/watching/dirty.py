@@ -195,7 +195,8 @@ class DirtyPaths:
             ]
             crowd = [entry for entry in waiting if not (are_folders_kept and entry.is_folder)]
             deepest = max((entry.path.count(b"/") for entry in crowd), default=0)
-            if folders := choose_folders(crowd, too_many, distance):
+            standing = {entry.path for entry in waiting if entry.is_folder}
+            if folders := choose_folders(crowd, too_many, distance, standing):
                 self._fold_into(folders, waiting, now)
 
     def _fold_into(self, folders: frozenset[bytes], waiting: list[Entry], now: float) -> None:

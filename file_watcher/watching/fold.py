@@ -23,10 +23,12 @@ def folders_up_to(root: bytes, path: bytes) -> Iterator[bytes]:
         yield root
 
 
-def choose_folders(entries: Collection[Entry], too_many: int, distance: int) -> frozenset[bytes]:
+def choose_folders(
+    entries: Collection[Entry], too_many: int, distance: int, waiting: Collection[bytes] = ()
+) -> frozenset[bytes]:
     """Folders, `distance` levels above the entries, that stand for `too_many` of them, or as many as they can.
 
-    Empty where no two entries have such a folder in common.
+    Empty where no two entries have such a folder in common, and none lies below a folder that is `waiting` itself.
     """
     crowds: Counter[bytes] = Counter()
     for entry in entries:
@@ -34,10 +36,12 @@ def choose_folders(entries: Collection[Entry], too_many: int, distance: int) -> 
             crowds[folder] += 1
     chosen: set[bytes] = set()
     for folder, count in crowds.most_common():
-        if count < 2 or too_many <= 0:
+        spared = count if folder in waiting else count - 1
+        if too_many <= 0:
             break
-        chosen.add(folder)
-        too_many -= count - 1
+        if spared:
+            chosen.add(folder)
+            too_many -= spared
     return frozenset(chosen)
 
 

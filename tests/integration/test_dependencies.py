@@ -230,7 +230,7 @@ def test_a_stage_that_hangs_fails_the_liveness_until_it_moves_again(
     # More than the second in which every stage comes round that has nothing to do.
     monkeypatch.setattr(service_module, "STUCK_SECONDS", 2.4)
     monkeypatch.setattr(deciding, "_PATIENCE", 1.0)
-    worker = Hang(monkeypatch, WorkersSenses, "read", when=b"blocked")
+    worker = Hang(monkeypatch, WorkersSenses, "in_hand", when=b"blocked")
     decider = Hang(monkeypatch, Decider, "step")
     relay = Hang(monkeypatch, Dispatch, "fill")
     with serving(at.service(f"sqlite:///{tmp_path / 'state' / 'catalog.db'}", scan_workers=2)) as service:

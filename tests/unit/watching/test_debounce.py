@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket, Undecided
@@ -916,6 +916,19 @@ def test_folders_do_not_count_as_dirty_files() -> None:
     assert (len(watched.debouncer), watched.debouncer.files()) == (0, 0)
 
 
+@example(
+    # A folder that waits again beside one path below it.
+    [
+        ("hint", ["a"], HintKind.CREATED),
+        ("hint", ["a", "a"], HintKind.CREATED),
+        ("due", [], None),
+        ("due", [], None),
+        ("hint", ["a"], HintKind.CREATED),
+        ("again", [], None),
+        ("hint", ["a"], HintKind.CREATED),
+    ],
+    1,
+)
 @given(
     st.lists(
         st.one_of(

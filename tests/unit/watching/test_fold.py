@@ -40,6 +40,13 @@ def test_no_more_folders_are_chosen_than_need_be_and_the_fullest_first() -> None
     assert choose_folders(crowd, 5, 9) == {b"/lib"}, "nothing is above the root"
 
 
+def test_a_folder_that_waits_itself_takes_even_one_more() -> None:
+    crowd = entries(b"/lib/a/1", b"/lib/b/1", b"/lib/b/2")
+    assert choose_folders(crowd, 9, 1, {b"/lib/a"}) == {b"/lib/a", b"/lib/b"}
+    assert choose_folders(crowd, 9, 2, {b"/elsewhere"}) == {b"/lib"}
+    assert choose_folders(entries(b"/lib/a"), 1, 1, {b"/lib"}) == {b"/lib"}
+
+
 def test_libraries_are_not_mixed() -> None:
     other = Library(2, "other", "production", b"/other")
     crowd = [*entries(b"/lib/a"), *entries(b"/other/a", b"/other/b", library=other)]
