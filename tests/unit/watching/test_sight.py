@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from file_watcher.errors import RetryableError
-from file_watcher.model import GONE, UNKNOWN, FileStat, Library
+from file_watcher.model import GONE, UNKNOWN, FileStat, Library, Sight
 from file_watcher.watching import sight as sight_module
 from file_watcher.watching.mounts import Mount, MountTable
 from file_watcher.watching.nested import MountIdentity
@@ -208,6 +208,89 @@ def test_what_lay_on_a_disk_that_is_away_is_unknown_and_so_is_the_bare_folder(
     assert eyes.look(os.fsencode(root / "other.mp3"), library.id) is GONE
     mounts.below.add(song.parent)
     assert isinstance(eyes.look(os.fsencode(song), library.id), FileStat)
+
+
+class Counted(Mounts):
+    """Counts how often the table is asked for."""
+
+    asked = 0
+
+    def __call__(self) -> MountTable:
+        self.asked += 1
+        return super().__call__()
+
+
+def test_many_looks_say_what_single_ones_say_and_ask_for_the_mounts_once(
+    library: Library, root: Path, song: Path
+) -> None:
+    beside, gone, unwanted = root / "beside.mp3", root / "gone.mp3", root / "cover.jpg"
+    for path in (beside, unwanted):
+        path.write_bytes(b"x")
+    mounts = Counted(root, song.parent)
+    eyes = Eyes(mounts)
+    eyes.open(library, lambda path: path.endswith(b".mp3"))
+    places = [(os.fsencode(path), library.id) for path in (song, beside, gone, unwanted)]
+    places.append((os.fsencode(song), 99))
+
+    def looked_together() -> list[Sight]:
+        together = eyes.look_at_all(places)
+        assert together == [eyes.look(*place) for place in places]
+        return together
+
+    there = [FileStat.of(path.stat()) for path in (song, beside)]
+    assert looked_together() == [*there, GONE, GONE, UNKNOWN]
+    mounts.below.clear()
+    assert looked_together() == [UNKNOWN, there[1], GONE, GONE, UNKNOWN], (
+        "the song's is the bare folder of a disk"
+    )
+    mounts.below.add(song.parent)
+    root.rename(root.with_name("away"))
+    assert looked_together() == [UNKNOWN, UNKNOWN, UNKNOWN, GONE, UNKNOWN]
+    root.with_name("away").rename(root)
+    mounts.asked = 0
+    eyes.look_at_all([places[1]] * 100)
+    assert mounts.asked == 1
+
+
+def test_many_looks_ask_for_the_mounts_after_the_last(
+    library: Library, root: Path, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that goes while they look: what was seen below its mount point may be the bare folder's."""
+    mounts = Mounts(root, song.parent)
+    eyes = Eyes(mounts)
+    eyes.open(library, everything)
+    (root / "last.mp3").write_bytes(b"x")
+    real = sight_module.look
+
+    def unmount_at_the_last(path: bytes, *, follow_symlinks: bool = False) -> Sight:
+        if path.endswith(b"last.mp3"):
+            mounts.below.clear()
+        return real(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(sight_module, "look", unmount_at_the_last)
+    places = [(os.fsencode(path), library.id) for path in (song, root / "last.mp3")]
+    assert eyes.look_at_all(places)[0] is UNKNOWN
+
+
+def test_a_glance_at_a_file_that_is_there_asks_for_no_mounts_and_else_is_a_look(
+    library: Library, root: Path, song: Path
+) -> None:
+    mounts = Counted(root, song.parent)
+    eyes = Eyes(mounts)
+    assert eyes.glance(os.fsencode(song), library.id) is UNKNOWN
+    eyes.open(library, lambda path: path.endswith(b".mp3"))
+    mounts.asked = 0
+    assert eyes.glance(os.fsencode(song), library.id) == FileStat.of(song.stat())
+    assert mounts.asked == 0
+    assert eyes.glance(os.fsencode(root / "cover.jpg"), library.id) is GONE
+    mounts.below.clear()
+    assert isinstance(eyes.glance(os.fsencode(song), library.id), FileStat), "nobody has asked since"
+    assert eyes.look(os.fsencode(song), library.id) is UNKNOWN
+    assert eyes.glance(os.fsencode(song), library.id) is UNKNOWN
+    song.unlink()
+    assert eyes.glance(os.fsencode(song), library.id) is UNKNOWN
+    mounts.below.add(song.parent)
+    assert eyes.glance(os.fsencode(song), library.id) is GONE
 
 
 def test_what_a_link_leads_to_on_a_disk_that_is_away_or_in_doubt_is_unknown_too(
