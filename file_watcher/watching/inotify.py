@@ -123,7 +123,7 @@ class InotifyEngine:
             raise
 
     def stop(self) -> None:
-        """End the threads and wait for them: up to half a second for a move that waits for its other half."""
+        """End the threads and wait for them."""
         self._canary.close()
         if self._observer is not None and self._observer.is_alive():
             self._observer.stop()

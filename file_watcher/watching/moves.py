@@ -3,11 +3,14 @@
 watchdog's queue looks for the first half from its head, through everything that waits behind a file
 which was moved away (half a second): thousands of renames then take seconds, on the thread that must
 keep up with the kernel. Here the first halves are known by their cookie and sought from the tail.
+And whoever waits for a second half sleeps the half second to its end there, with all that is behind it, though
+the second half came a moment later: here it wakes.
 No thread: the reader puts, the emitter takes.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from watchdog.observers.inotify_move_event_grouper import (
@@ -50,7 +53,27 @@ class MovePairs(InotifyMoveEventGrouper):
 
 
 class _TailFirstQueue(DelayedQueue[GroupedInotifyEvent]):
-    """Finds the newest item first: the kernel queues both halves one after the other."""
+    """Finds the newest item first: the kernel queues both halves one after the other.
+
+    A wait for a second half ends with whatever is put, and with `close`.
+    """
+
+    def get(self) -> GroupedInotifyEvent | None:
+        """Take the first item, once it has waited its delay or needs none; None once closed."""
+        with self._not_empty:
+            while not self._closed:
+                left = self._seconds_left()
+                if left is not None and left <= 0:
+                    return self._queue.popleft()[0]
+                self._not_empty.wait(left)
+        return None
+
+    def _seconds_left(self) -> float | None:
+        """Until the first item may be taken; None where there is none."""
+        if not self._queue:
+            return None
+        _, put_at, is_delayed = self._queue[0]
+        return put_at + self.delay - time.monotonic() if is_delayed else 0.0
 
     def _index_and_item(
         self, predicate: Callable[[GroupedInotifyEvent], bool]
