@@ -24,8 +24,8 @@ import structlog
 from file_watcher.model import CatalogEntry, FileStat, display
 from file_watcher.paths import real_path
 from file_watcher.system import is_plain_folder, stat_entry, to_list
+from file_watcher.watching.links import folders_between, is_link, runs_through_link
 from file_watcher.watching.merge import ALL_KINDS, Finding, FindingKind, Merge, Rows, is_unchanged
-from file_watcher.watching.sight import folders_between, is_link, runs_through_link
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat as stat_module
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -22,6 +21,7 @@ from file_watcher.errors import RetryableError
 from file_watcher.model import GONE, UNKNOWN, FileStat, Library, Sight, display, is_regular
 from file_watcher.paths import real_path
 from file_watcher.system import FOLDER, filesystem_id, inode_flags
+from file_watcher.watching.links import Links, folders_between
 from file_watcher.watching.mounts import MountReader, MountTable, folds_case
 from file_watcher.watching.nested import MountIdentity, MountsBelow, NestedMounts
 
@@ -32,7 +32,6 @@ _PATH_MAX: Final = 4096
 _FS_CASEFOLD_FL: Final = 0x4000_0000
 """From linux/fs.h; see ioctl_iflags(2)."""
 _REMEMBERED_FOLDERS: Final = 8_192
-_LINK_SECONDS: Final = 0.05
 
 
 class RootState(StrEnum):
@@ -136,7 +135,7 @@ class Eyes:
         self._doubted: set[int] = set()
         self._folder_folds = lru_cache(maxsize=_REMEMBERED_FOLDERS)(_has_casefold_flag)
         self._any_folder_folds = lru_cache(maxsize=_REMEMBERED_FOLDERS)(self._ask_any_folder_folds)
-        self._links = _Links()
+        self._links = Links()
 
     def open(
         self,
@@ -344,50 +343,6 @@ def _identity(root: bytes) -> RootIdentity:
     if not stat_module.S_ISDIR(result.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), root)
     return RootIdentity(result.st_dev, result.st_ino, filesystem_id(root))
-
-
-def folders_between(root: bytes, path: bytes) -> Iterator[bytes]:
-    """The folders strictly below `root` on the way to `path`, from the top."""
-    at = path.find(b"/", len(root.rstrip(b"/")) + 1)
-    while at != -1:
-        yield path[:at]
-        at = path.find(b"/", at + 1)
-
-
-def runs_through_link(root: bytes, path: bytes) -> bool:
-    """Whether a component of `path` strictly below `root`, its last one included, is a symbolic link."""
-    return any(is_link(part) for part in folders_between(root, path + b"/"))
-
-
-class _Links:
-    """Which folders are reached through symbolic links, each asked again after `_LINK_SECONDS`: many files of one
-    folder are looked at one after the other. A folder that is replaced by a link is told by the hint at itself."""
-
-    def __init__(self) -> None:
-        self._asked_at: dict[bytes, float] = {}
-        """When no link was seen on the way to a folder."""
-
-    def lead_to(self, root: bytes, path: bytes) -> bool:
-        """Whether a folder below the root on the way to the path is a link, as of now or a moment ago."""
-        folder = path[: path.rfind(b"/")]
-        now = time.monotonic()
-        if now - self._asked_at.get(folder, float("-inf")) < _LINK_SECONDS:
-            return False
-        if any(map(is_link, folders_between(root, path))):
-            self._asked_at.pop(folder, None)
-            return True
-        if len(self._asked_at) >= _REMEMBERED_FOLDERS:
-            self._asked_at.clear()
-        self._asked_at[folder] = now
-        return False
-
-
-def is_link(path: bytes) -> bool:
-    """Whether the path itself is a symbolic link; never raises OSError."""
-    try:
-        return stat_module.S_ISLNK(os.lstat(path).st_mode)
-    except OSError:  # it vanished after the file was seen; the next hint tells
-        return False
 
 
 def _has_casefold_flag(folder: bytes) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from file_watcher.errors import RetryableError
 from file_watcher.model import GONE, UNKNOWN, FileStat, Library, Sight
 from file_watcher.watching import sight as sight_module
+from file_watcher.watching.links import runs_through_link
 from file_watcher.watching.mounts import Mount, MountTable
 from file_watcher.watching.nested import MountIdentity
 from file_watcher.watching.sight import (
@@ -20,7 +21,6 @@ from file_watcher.watching.sight import (
     identify_root,
     inode_with_other_names,
     look,
-    runs_through_link,
     verify_root,
 )
 from tests.support.waiting import wait_for
