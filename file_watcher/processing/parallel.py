@@ -1,6 +1,6 @@
 """How many workers are at files at once: all of them, or a single one while files are small and at hand.
 
-Examining a small file that lies in memory takes some 20 microseconds in a dozen system calls, each of which gives
+Examining a small file that lies in memory takes some 50 microseconds with a dozen system calls, each of which gives
 the interpreter's lock away. Several threads that do so mostly wake each other: measured, one thread examines 4,400
 such files a second and leaves a third of the processor to others, four examine 3,300. Where a file is large, or its
 disk lets one wait, it is the other way round. So it is tried out, again and again.
