@@ -358,3 +358,5 @@ class Ticket:
     told_growing: float | None
     is_first: bool = False
     """It matches a priority pattern: its turn comes before that of others."""
+    by_worker: bool = False
+    """A worker itself is to read it: no child process could."""

@@ -17,6 +17,7 @@ from file_watcher.processing.in_hand import FileInHand
 from file_watcher.processing.lease import WriterProbe
 from file_watcher.processing.tags.formats import wants_tags
 from file_watcher.processing.tags.pool import TagReader
+from file_watcher.processing.tags.whole import WholeFuture
 from file_watcher.roster import Roster
 from file_watcher.telemetry import Telemetry
 from file_watcher.watching.mounts import MountTable, answers_leases
@@ -149,3 +150,19 @@ class WorkersSenses:
         if self._tags is None or not wants_tags(path):
             return None
         return self._tags.submit(path, stat)
+
+    def read_whole(self, path: bytes, stat: FileStat) -> WholeFuture | None:
+        """Begin to read and hash the small medium, and to read its tags; None where the name is no medium's.
+
+        Blocks while the limit of what may be read is exceeded.
+        """
+        if self._tags is None or not wants_tags(path):
+            return None
+        self._fingerprinter.book(stat.size)
+        future = self._tags.submit_whole(path, stat)
+        future.add_done_callback(self._note_whole)
+        return future
+
+    def _note_whole(self, future: WholeFuture) -> None:
+        if future.exception() is None and (reading := future.result().reading) is not None:
+            self._note(reading)

@@ -36,10 +36,14 @@ from file_watcher.processing.fingerprint import (
 )
 from file_watcher.processing.idle import Look, StreamConfig, Turn, idle_for, next_look, turn, until_told
 from file_watcher.processing.settle import SettleConfig, Verdict, told_at, verdict
+from file_watcher.processing.tags.whole import WholeFuture
 
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
 _LONG_BYTES: Final = 1 << 20
-"""From 1 MiB on a reading is announced: it may take long on a slow disk, and always longer than the announcement."""
+"""From 1 MiB on a reading is announced: it may take long on a slow disk, and always longer than the announcement.
+
+Smaller media are read by the child processes that read tags. Measured on two cores in files/s of a whole import,
+beside threads that hash: 28 of 100 more at 0.7 MB, 10 more at 2 MB, 9 fewer at 4 MB."""
 
 MetadataFuture = Future[Metadata | None]
 
@@ -75,6 +79,9 @@ class Surroundings(Protocol):
     def read_tags(self, path: bytes, stat: FileStat) -> MetadataFuture | None:
         """Begin to read the medium's tags; None where the file is no medium."""
 
+    def read_whole(self, path: bytes, stat: FileStat) -> WholeFuture | None:
+        """Begin to read and hash the small medium, and to read its tags; None where the file is no medium."""
+
 
 @dataclass(frozen=True, slots=True)
 class Examination:
@@ -86,6 +93,8 @@ class Examination:
     the file is still open. `other_links` are rows of the same inode that the same write changed.
     `read_again` asks for another reading in the background, since the tags could not be had for a reason that
     may pass.
+    Of a `whole` file the observation has neither hashes nor metadata yet: a child process reads both. `if_changed`
+    holds instead where the file changes under it.
     """
 
     observation: Observation | None
@@ -94,6 +103,8 @@ class Examination:
     keep_watching_after: float | None = None
     other_links: tuple[bytes, ...] = ()
     tags: MetadataFuture | None = None
+    whole: WholeFuture | None = None
+    if_changed: Examination | None = None
     read_again: bool = False
     rests: bool = False
 
@@ -193,7 +204,9 @@ class Examiner:
         keep = max(config.quiet, left) if left > 0 else config.max_wait if look.is_open else None
         read = self._take(look.ticket, look.stat, links, file, keep, lambda: grows(is_told=is_news))
         seen = read.observation
-        if seen is None or read.stat is None or (seen.fingerprint is None and not seen.unhashed):
+        if seen is None or read.stat is None:
+            return read
+        if seen.fingerprint is None and read.whole is None and not seen.unhashed:
             return read
         if not read.stat.same_bytes_likely(look.stat):  # written to since the look
             return replace(read, keep_watching_after=config.idle)
@@ -279,10 +292,24 @@ class Examiner:
         if_it_changes: Callable[[], Examination],
     ) -> Examination:
         """The file has settled: read it, where its library wants hashes, and its tags in any case."""
-        if self._hashes(ticket.library):
-            return self._read(ticket, sight, links, file, keep_watching_after, if_it_changes)
-        tags, quiet = self._at.read_tags(ticket.path, sight), self._settling_of(ticket.library).quiet
-        return Examination(self._observation(ticket, sight), sight, quiet, keep_watching_after, links, tags)
+        quiet = self._settling_of(ticket.library).quiet
+        if not self._hashes(ticket.library):
+            tags = self._at.read_tags(ticket.path, sight)
+            return Examination(
+                self._observation(ticket, sight), sight, quiet, keep_watching_after, links, tags
+            )
+        is_small = sight.size < _LONG_BYTES and not ticket.by_worker
+        if is_small and (whole := self._at.read_whole(ticket.path, sight)) is not None:
+            return Examination(
+                self._observation(ticket, sight),
+                sight,
+                quiet,
+                keep_watching_after,
+                links,
+                whole=whole,
+                if_changed=if_it_changes(),
+            )
+        return self._read(ticket, sight, links, file, keep_watching_after, if_it_changes)
 
     def _read(
         self,

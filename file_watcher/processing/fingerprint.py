@@ -143,6 +143,11 @@ class Fingerprinter:
             raise ChangedWhileReading(path)
         return reading
 
+    def book(self, size: int) -> None:
+        """Somebody else is about to read so much: it counts, and blocks, like what is read here."""
+        if self._limiter is not None:
+            self._limiter(size)
+
     def read_open(self, path: bytes, descriptor: int) -> Reading:
         """The same for a file that was just opened at `path`; whether it is still there is not asked.
 

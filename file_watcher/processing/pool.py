@@ -1,7 +1,8 @@
-"""The worker pool: a bounded queue of tickets, drained by threads that look, settle and hash.
+"""The worker pool: a bounded queue of tickets, drained by threads that look, settle and hash, or have small media
+read by child processes.
 
-Owns the threads `fw-hash-1` … `fw-hash-N`, of which there may be more or fewer while it runs. Tags are read elsewhere at the same time; an examination is
-handed on when both are there, so that no thread waits for tags. While the decider is behind no new file is
+Owns the threads `fw-hash-1` … `fw-hash-N`, of which there may be more or fewer while it runs. Tags are read
+elsewhere at the same time; an examination is handed on when all is there, so that no thread waits for tags. While the decider is behind no new file is
 begun, so that it need not be waited for by anybody who hands on: the tag reader's thread may not be held up.
 """
 
@@ -23,6 +24,7 @@ from file_watcher.processing.examine import Examination, MetadataFuture
 from file_watcher.processing.fingerprint import Interrupted
 from file_watcher.processing.slots import Slots
 from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
+from file_watcher.processing.tags.whole import WholeFuture
 from file_watcher.processing.ticket_queue import TicketQueue
 from file_watcher.pulse import Own, Progress, Pulse
 from file_watcher.telemetry import Telemetry
@@ -226,13 +228,48 @@ class WorkerPool:
             self._sink.rest(ticket, examination.stat, examination.again_after)
         elif examination.observation is None:
             self._put_off(ticket, examination.stat, examination.again_after)
-        elif examination.tags is None:
-            self._deliver(ticket, examination)
-        else:
-            observation = examination.observation
-            examination.tags.add_done_callback(
-                lambda tags: self._take_tags(ticket, examination, observation, tags)
+        elif examination.whole is not None:
+            examination.whole.add_done_callback(
+                partial(self._take_whole, ticket, examination, examination.observation)
             )
+        elif examination.tags is not None:
+            examination.tags.add_done_callback(
+                partial(self._take_tags, ticket, examination, examination.observation)
+            )
+        else:
+            self._deliver(ticket, examination)
+
+    def _take_whole(
+        self, ticket: Ticket, examination: Examination, observation: Observation, whole: WholeFuture
+    ) -> None:
+        """Called by whoever resolved the future, as `_take_tags`."""
+        try:
+            found = whole.result()
+        except FileChanged:
+            self._pass_on(ticket, examination.if_changed or Examination(None, None, examination.again_after))
+        except TagReaderClosed:
+            self._slots.release()
+        except Exception as exc:
+            if not isinstance(exc, TagsUnavailable):
+                log.exception("tags_failed", path=display(ticket.path))
+                self._telemetry.error("tags")
+            self._leave_to_worker(ticket)
+        else:
+            if found.reading is None:
+                self._leave_to_worker(ticket)
+                return
+            told = replace(
+                observation,
+                fingerprint=found.reading.fingerprint,
+                read_at_ns=found.reading.read_at_ns,
+                metadata=found.metadata,
+            )
+            self._deliver(ticket, replace(examination, observation=told, whole=None, if_changed=None))
+
+    def _leave_to_worker(self, ticket: Ticket) -> None:
+        """No child could read the file, or tell why: a worker can do both."""
+        self._slots.release()
+        self._tickets.put_back(replace(ticket, by_worker=True))
 
     def _take_tags(
         self, ticket: Ticket, examination: Examination, observation: Observation, tags: MetadataFuture

@@ -62,6 +62,14 @@ class TicketQueue:
                 self._has_ticket.notify()
         return True
 
+    def put_back(self, ticket: Ticket) -> None:
+        """Queue one that was taken, before all others of its lane and even where that is full. Never blocks."""
+        lane = self._first if ticket.is_first else self._tickets
+        with self._has_ticket:
+            lane.appendleft(ticket)
+            if self._idle and self._may_be_taken():
+                self._has_ticket.notify()
+
     def resize(self, size: int) -> None:
         """Hold at most so many in each lane from now on; what is more than that stays until it is taken."""
         with self._has_room:

@@ -291,4 +291,5 @@ class _View:
         self.in_hand = world.in_hand
         self.inode_with_other_names = world.inode_with_other_names
         self.read_tags = world.read_tags
+        self.read_whole = world.read_whole
         self.attributes = world.attributes

@@ -32,6 +32,7 @@ from file_watcher.model import (
 )
 from file_watcher.processing.evidence import folders_above
 from file_watcher.processing.fingerprint import Reading, Unreadable, Vanished
+from file_watcher.processing.tags.whole import WholeFuture
 from file_watcher.processing.view import RowChanges
 
 LIBRARY = Library(1, "music", "production", b"/lib")
@@ -239,6 +240,10 @@ class World:
         return inode.mode if inode is not None and self.tells_attributes else None
 
     def read_tags(self, path: bytes, stat: FileStat) -> Future[Metadata | None] | None:
+        """No media here."""
+        return None
+
+    def read_whole(self, path: bytes, stat: FileStat) -> WholeFuture | None:
         """No media here."""
         return None
 

@@ -13,10 +13,21 @@ import pytest
 
 from file_watcher import senses
 from file_watcher.catalog.store import CatalogStore
-from file_watcher.model import GONE, UNKNOWN, FileRecord, FileStat, Library, Metadata, attributes_of
-from file_watcher.processing.fingerprint import Fingerprinter, NotRegular, Vanished
+from file_watcher.model import (
+    GONE,
+    UNKNOWN,
+    FileRecord,
+    FileStat,
+    Fingerprint,
+    Library,
+    Metadata,
+    attributes_of,
+)
+from file_watcher.processing.fingerprint import Fingerprinter, NotRegular, Reading, Vanished
 from file_watcher.processing.lease import WriterProbe
+from file_watcher.processing.tags.errors import FileChanged
 from file_watcher.processing.tags.pool import TagReader
+from file_watcher.processing.tags.whole import WholeFile, WholeFuture
 from file_watcher.roster import Roster, Watched
 from file_watcher.senses import DecidersEye, LeaseTrust, Looking, WorkersSenses
 from file_watcher.settings import FileWatchSettings
@@ -128,6 +139,10 @@ class Tags:
         self.asked.append(path)
         return Future()
 
+    def submit_whole(self, path: bytes, stat: FileStat) -> WholeFuture:
+        self.asked.append(path)
+        return Future()
+
 
 class Hashed(Telemetry):
     """Counts hashed bytes."""
@@ -167,6 +182,36 @@ def test_workers_look_ask_read_and_count(roots: tuple[Library, Library], librari
     assert tags.asked == [path]
     with workers.in_hand(music.root + b"/gone.mp3", music, 1) as gone, pytest.raises(Vanished):
         gone.read()
+    assert telemetry.sizes == [2], "what could not be read is not counted"
+
+
+def test_what_a_child_reads_counts_like_what_a_worker_reads(
+    roots: tuple[Library, Library], libraries: Roster
+) -> None:
+    music, _ = roots
+    tags, telemetry, limited = Tags(), Hashed(), list[int]()
+    workers = WorkersSenses(
+        opened_eye(libraries, music)[0],
+        cast("CatalogStore", Rows()),
+        WriterProbe(lambda device: False),
+        Fingerprinter(threading.Event().is_set, limiter=limited.append),
+        cast("TagReader", tags),
+        telemetry,
+        lambda _: Looking(),
+    )
+    stat = FileStat(2, 1, 1, 7, 100)
+    assert workers.read_whole(music.root + b"/tree.json", stat) is None
+    assert (tags.asked, limited) == ([], [])
+
+    futures = [workers.read_whole(music.root + name, stat) for name in (b"/a.mp3", b"/b.mp3", b"/c.mp3")]
+    assert limited == [2, 2, 2]
+    read, unread, failed = futures
+    assert read is not None
+    assert unread is not None
+    assert failed is not None
+    read.set_result(WholeFile(None, Reading(stat, Fingerprint(b"", b""), 0, 0.1)))
+    unread.set_result(WholeFile(None, None))
+    failed.set_exception(FileChanged(b"/c.mp3"))
     assert telemetry.sizes == [2], "what could not be read is not counted"
 
 

@@ -13,14 +13,15 @@ import signal
 import sys
 from typing import Final
 
-from file_watcher.processing.tags.identity import Identity
-from file_watcher.processing.tags.reader import AnotherFile, DiskFailed, read_metadata
+from file_watcher.processing.tags.reader import AnotherFile, DiskFailed, read_metadata, read_whole
 from file_watcher.processing.tags.wire import (
     AnswerKind,
     Progress,
+    Request,
     encode_answer,
     page_named,
     take_requests,
+    whole_content,
 )
 from file_watcher.system import HANGUP, limit_memory, lower_priority
 
@@ -75,13 +76,13 @@ class Server:
         buffer = bytearray()
         while data := os.read(self._requests_fd, _READ_SIZE):
             buffer += data
-            for path, identity in take_requests(buffer):
+            for request in take_requests(buffer):
                 self._number += 1
                 if self._progress.is_withdrawn(self._number):
                     self._unsent.append(encode_answer(AnswerKind.WITHDRAWN, None))
                     continue
                 self._progress.begin(self._number)
-                if not self._serve(path, identity):
+                if not self._serve(request):
                     self._send()
                     return 1
                 if len(self._unsent) >= _ANSWERS_AT_ONCE:
@@ -89,11 +90,10 @@ class Server:
             self._send()
         return 0
 
-    def _serve(self, path: bytes, identity: Identity) -> bool:
+    def _serve(self, request: Request) -> bool:
         """Answer one request; False where this was the last one that this process can be trusted with."""
         try:
-            metadata = read_metadata(path, identity, follow_symlinks=self._follow_symlinks)
-            answer = encode_answer(AnswerKind.METADATA, metadata)
+            answer = self._answer(request)
         except AnotherFile:
             answer = encode_answer(AnswerKind.ANOTHER_FILE, None)
         except DiskFailed as exc:
@@ -103,6 +103,14 @@ class Server:
             return False
         self._unsent.append(answer)
         return True
+
+    def _answer(self, request: Request) -> bytes:
+        path, identity, follow = request.path, request.identity, self._follow_symlinks
+        if request.whole:
+            return encode_answer(
+                AnswerKind.WHOLE, whole_content(*read_whole(path, identity, follow_symlinks=follow))
+            )
+        return encode_answer(AnswerKind.METADATA, read_metadata(path, identity, follow_symlinks=follow))
 
     def _send(self) -> None:
         self._progress.rest()

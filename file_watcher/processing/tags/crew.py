@@ -12,11 +12,13 @@ from typing import Any, Final
 
 import structlog
 
-from file_watcher.model import Metadata, display
+from file_watcher.model import Fingerprint, Metadata, display
+from file_watcher.processing.fingerprint import Reading
 from file_watcher.processing.tags.condemned import Condemned
 from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
+from file_watcher.processing.tags.hashes import Hashes
 from file_watcher.processing.tags.process import WINDOW, ChildConfig, ChildProcess, Job, start_child
-from file_watcher.processing.tags.wire import AnswerKind
+from file_watcher.processing.tags.wire import AnswerKind, whole_of
 from file_watcher.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -24,6 +26,8 @@ log = structlog.get_logger(__name__)
 _SPREAD: Final = 4
 """Files that wait in each child before another child is worth its start (100 ms of one core), where none was
 answered for `_SLOW_SECONDS`. One that answers has nobody wait: it reads thousands in a second."""
+_MANY_WHOLE: Final = 16
+"""So many in a child, 10 ms of work where whole files are to be read, are worth another child, too."""
 _SLOW_SECONDS: Final = 0.5
 """A child that is at one file for so long gets no others, and those that it has are taken back."""
 _SPARE_SECONDS: Final = 5.0
@@ -44,7 +48,8 @@ class Crew:
     """The children and the files that wait for them.
 
     There are up to `size` children, and a spare one while a slow file keeps each of those busy: nobody waits for
-    the deadline of a file that hangs. Files that have ended a child are read in `size` of them at most.
+    the deadline of a file that hangs. What more than one has nothing to do goes. Files that have ended a child are
+    read in `size` of them at most.
     """
 
     def __init__(self, size: int, config: ChildConfig, telemetry: Telemetry) -> None:
@@ -83,8 +88,8 @@ class Crew:
             self._waiting.extendleft(reversed(child.withdraw()))
 
     def _retire_spare(self, now: float, selector: selectors.BaseSelector) -> None:
-        """The spare one is kept for a while, since slow files come together."""
-        if len(self._children) <= self._size:
+        """One that is not needed is kept for a while, since slow files, and many, come together."""
+        if len(self._children) == 1:
             return
         idle = [child for child in self._children if (child.idle_for(now) or 0.0) > _SPARE_SECONDS]
         if idle:
@@ -100,13 +105,13 @@ class Crew:
             if (reason := self._condemned.reason(job.stat)) is None:
                 self._waiting.append(job)
             else:
-                job.future.set_result(_nothing_known(reason))
+                job.resolve(_nothing_known(reason))
 
     def seconds_to_wait(self) -> float | None:
         """Until something has to be done without being told; None for as long as it takes."""
         now = time.monotonic()
         times = [seconds for child in self._children if (seconds := self._until_look(child, now)) is not None]
-        if len(self._children) > self._size:
+        if len(self._children) > 1:
             times.append(_SPARE_SECONDS)
         if (self._waiting or self._suspects) and self._next_start > now:
             times.append(self._next_start - now)
@@ -188,7 +193,8 @@ class Crew:
         best = min(candidates, key=lambda child: child.load, default=None)
         if best is not None and best.load < _SPREAD:
             return best
-        if best is not None and best.is_quick(now, _SLOW_SECONDS):
+        is_enough = best is not None and (best.load < _MANY_WHOLE or not self._waiting[0].whole)
+        if best is not None and is_enough and best.is_quick(now, _SLOW_SECONDS):
             return best if best.load < WINDOW else None
         most = self._size if candidates else self._size + 1
         if len(self._children) < most and now >= self._next_start:
@@ -217,15 +223,24 @@ class Crew:
         if kind is AnswerKind.METADATA:
             if content is not None and "error" in content:
                 self._telemetry.error("tags")
-            job.future.set_result(content)
+            job.resolve(content)
+        elif kind is AnswerKind.WHOLE:
+            self._resolve_whole(job, *whole_of(content))
         elif kind is AnswerKind.ANOTHER_FILE:
             job.future.set_exception(FileChanged(job.path))
         elif kind is AnswerKind.DISK_FAILED:
-            self._telemetry.error("tags")
+            if not job.whole:
+                self._telemetry.error("tags")
             job.future.set_exception(TagsUnavailable(f"{display(job.path)} cannot be read: {content}."))
         else:
             megabytes = self._config.memory_limit // 1_000_000
             self._blame(job, f"needs more memory than the {megabytes} MB that are allowed")
+
+    def _resolve_whole(self, job: Job, metadata: Any, hashes: Hashes) -> None:
+        if metadata is not None and "error" in metadata:
+            self._telemetry.error("tags")
+        fingerprint = Fingerprint(hashes.sha256, hashes.xxh128)
+        job.resolve(metadata, Reading(job.stat, fingerprint, hashes.read_at_ns, hashes.seconds))
 
     def _blame(self, job: Job, reason: str) -> None:
         """Count the child that a file has cost, and answer for a file that no child can read."""
@@ -237,7 +252,7 @@ class Crew:
         log.warning("tags_unreadable", path=display(job.path), reason=reason)
         sentence = f"Reading the tags of this file {reason}."
         self._condemned.add(job.stat, sentence)
-        job.future.set_result(_nothing_known(sentence))
+        job.resolve(_nothing_known(sentence))
 
     def _lose(self, child: ChildProcess, reason: str, selector: selectors.BaseSelector) -> None:
         """End a child, or take note of its end; its files go to others."""

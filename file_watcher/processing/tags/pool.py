@@ -1,4 +1,5 @@
-"""Reads audio metadata in a few child processes, off this process's interpreter lock and killable.
+"""Reads audio metadata in a few child processes, off this process's interpreter lock and killable; small files as
+a whole, with their hashes.
 
 Owns one thread, `fw-tags`: it starts the children, hands them files in batches, resolves the futures and
 ends a child that takes too long. mutagen itself is never imported here.
@@ -12,13 +13,14 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from typing import Final
+from typing import Any, Final
 
 from file_watcher.lifecycle import Deadline, FailureReport, join_all, spawn
 from file_watcher.model import FileStat, Metadata
 from file_watcher.processing.tags.crew import Crew
 from file_watcher.processing.tags.errors import TagReaderClosed
 from file_watcher.processing.tags.process import ChildConfig, Job
+from file_watcher.processing.tags.whole import WholeFuture
 from file_watcher.pulse import Progress, Pulse
 from file_watcher.telemetry import Telemetry
 
@@ -77,7 +79,16 @@ class TagReader:
         `FileChanged`, `TagsUnavailable` or `TagReaderClosed` (before the start too), and never hangs. Its
         callbacks run on the pool's thread and must be short. How many files wait is for the caller to bound.
         """
-        job = Job(path, stat)
+        return self._submit(Job(path, stat))
+
+    def submit_whole(self, path: bytes, stat: FileStat) -> WholeFuture:
+        """The same with both hashes, for a file that is soon read: its reading counts towards `timeout_seconds`.
+
+        Where no child can read it, its `reading` is None.
+        """
+        return self._submit(Job(path, stat, whole=True))
+
+    def _submit(self, job: Job) -> Future[Any]:
         with self._lock:
             if self._running:
                 self._arrived.append(job)

@@ -20,6 +20,7 @@ from typing import IO, Any, Final
 import structlog
 
 from file_watcher.model import FileStat, Metadata
+from file_watcher.processing.fingerprint import Reading
 from file_watcher.processing.tags.identity import Identity
 from file_watcher.processing.tags.pipes import (
     HasDescriptor,
@@ -29,6 +30,7 @@ from file_watcher.processing.tags.pipes import (
     shared_page,
 )
 from file_watcher.processing.tags.processor import processor_use
+from file_watcher.processing.tags.whole import WholeFile
 from file_watcher.processing.tags.wire import (
     AnswerKind,
     Progress,
@@ -68,12 +70,18 @@ class ChildConfig:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One file to be read. `deaths` counts the children that ended while they read it."""
+    """One file to be read: as a `whole` for its hashes, too. `deaths` counts the children that ended while they
+    read it. The future gives metadata, of a whole file a `WholeFile`."""
 
     path: bytes
     stat: FileStat
-    future: Future[Metadata | None] = field(default_factory=Future)
+    whole: bool = False
+    future: Future[Any] = field(default_factory=Future)
     deaths: int = 0
+
+    def resolve(self, metadata: Metadata | None, reading: Reading | None = None) -> None:
+        """It was read, or will never be."""
+        self.future.set_result(WholeFile(metadata, reading) if self.whole else metadata)
 
 
 class ChildProcess:
@@ -143,7 +151,7 @@ class ChildProcess:
         if not self._jobs:
             self._last_sign = time.monotonic()
         self._jobs.append(job)
-        self._outgoing += encode_request(job.path, Identity(*job.stat))
+        self._outgoing += encode_request(job.path, Identity(*job.stat), whole=job.whole)
 
     def flush(self) -> None:
         """Send as much as the pipe takes now. A dead child is noticed by its answers' end instead."""

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 
 from file_watcher.processing.tags import clean
 from file_watcher.processing.tags.formats import beginning_of, load_readers, wants_tags
+from file_watcher.processing.tags.hashes import Hashes, hashes_of
 from file_watcher.processing.tags.identity import Identity
 from file_watcher.processing.tags.medium import Beginning, Claim, Medium, MetadataReader
 from file_watcher.system import NO_ATIME, NO_FOLLOW, READING
@@ -45,20 +46,47 @@ def read_metadata(
     the one that is `expected`; `DiskFailed`; and MemoryError, after which the process should not be used
     again.
     """
-    try:
-        file = _open(path, follow_symlinks=follow_symlinks)
-    except OSError as exc:
-        if exc.errno in _NOT_THERE:
-            raise AnotherFile from exc
-        raise DiskFailed(os.strerror(exc.errno or errno.EIO)) from exc
-    with file:
+    with _open(path, follow_symlinks=follow_symlinks) as file:
         _check(file, expected)
         metadata = _read_open(path, file)
         _check(file, expected)
     return metadata
 
 
+def read_whole(
+    path: bytes, expected: Identity, *, follow_symlinks: bool = False
+) -> tuple[dict[str, Any] | None, Hashes]:
+    """The same with both hashes of the file, which is read to its end."""
+    with _open(path, follow_symlinks=follow_symlinks) as file:
+        _check(file, expected)
+        hashes = _hash(file, expected.size)
+        metadata = _read_open(path, file)
+        _check(file, expected)
+    return metadata, hashes
+
+
+def _hash(file: BinaryIO, size: int) -> Hashes:
+    """Nothing was read of the file yet, and it stands at its beginning again afterwards."""
+    try:
+        hashes = hashes_of(file.fileno(), size)
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+    except OSError as exc:
+        raise DiskFailed(os.strerror(exc.errno or errno.EIO)) from exc
+    if hashes is None:
+        raise AnotherFile
+    return hashes
+
+
 def _open(path: bytes, *, follow_symlinks: bool) -> BinaryIO:
+    try:
+        return _open_regular(path, follow_symlinks=follow_symlinks)
+    except OSError as exc:
+        if exc.errno in _NOT_THERE:
+            raise AnotherFile from exc
+        raise DiskFailed(os.strerror(exc.errno or errno.EIO)) from exc
+
+
+def _open_regular(path: bytes, *, follow_symlinks: bool) -> BinaryIO:
     flags = READING if follow_symlinks else READING | NO_FOLLOW
     try:
         descriptor = os.open(path, flags | NO_ATIME)

@@ -1,7 +1,7 @@
 """What parent and child say to each other over two pipes and one small shared page.
 
-Requests: length of the path (u32), the stat that is expected, the path. Answers come in the order of the
-requests: length (u32) and kind (u8), then JSON. The shared page holds what the child is at now, so that
+Requests: length of the path (u32), the stat that is expected, whether hashes are wanted (u8), the path. Answers
+come in the order of the requests: length (u32) and kind (u8), then JSON. The shared page holds what the child is at now, so that
 the parent knows the guilty file after a death without a message for each file; and how many requests the
 parent has taken back. Kept free of imports that would lengthen the child's start.
 """
@@ -15,11 +15,12 @@ import time
 from collections.abc import Iterator
 from enum import IntEnum
 from mmap import mmap
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from file_watcher.processing.tags.hashes import Hashes
 from file_watcher.processing.tags.identity import Identity
 
-_REQUEST: Final = struct.Struct("<IQqqQQ")
+_REQUEST: Final = struct.Struct("<IQqqQQ?")
 _ANSWER: Final = struct.Struct("<IB")
 _PROGRESS: Final = struct.Struct("@dQd")
 _WITHDRAWN: Final = struct.Struct("@Q")
@@ -45,22 +46,43 @@ class AnswerKind(IntEnum):
     OUT_OF_MEMORY = 3
     WITHDRAWN = 4
     """The parent had taken it back before it was begun; another child has it."""
+    WHOLE = 5
+    """Metadata and hashes: `whole_content` makes its content, `whole_of` takes it apart."""
 
 
-def encode_request(path: bytes, identity: Identity) -> bytes:
+class Request(NamedTuple):
+    """One file to be read: for its metadata, and as a `whole` for its hashes, too."""
+
+    path: bytes
+    identity: Identity
+    whole: bool = False
+
+
+def encode_request(path: bytes, identity: Identity, *, whole: bool = False) -> bytes:
     """One request as bytes."""
-    return _REQUEST.pack(len(path), *identity) + path
+    return _REQUEST.pack(len(path), *identity, whole) + path
 
 
-def take_requests(buffer: bytearray) -> Iterator[tuple[bytes, Identity]]:
+def whole_content(metadata: Any, hashes: Hashes) -> list[Any]:
+    """The content of an answer of the kind WHOLE."""
+    return [metadata, hashes.sha256.hex(), hashes.xxh128.hex(), hashes.read_at_ns, hashes.seconds]
+
+
+def whole_of(content: list[Any]) -> tuple[Any, Hashes]:
+    """The metadata and hashes of such an answer. ValueError for nonsense."""
+    metadata, sha256, xxh128, read_at_ns, seconds = content
+    return metadata, Hashes(bytes.fromhex(sha256), bytes.fromhex(xxh128), read_at_ns, seconds)
+
+
+def take_requests(buffer: bytearray) -> Iterator[Request]:
     """The complete requests in the buffer, which is cut behind the last of them at the end."""
     position = 0
     while len(buffer) - position >= _REQUEST.size:
-        length, *identity = _REQUEST.unpack_from(buffer, position)
+        length, *identity, whole = _REQUEST.unpack_from(buffer, position)
         start = position + _REQUEST.size
         if len(buffer) < start + length:
             break
-        yield bytes(buffer[start : start + length]), Identity(*identity)
+        yield Request(bytes(buffer[start : start + length]), Identity(*identity), whole)
         position = start + length
     del buffer[:position]
 

@@ -32,6 +32,7 @@ from file_watcher.processing.fingerprint import (
 )
 from file_watcher.processing.idle import StreamConfig
 from file_watcher.processing.settle import SettleConfig
+from file_watcher.processing.tags.whole import WholeFuture
 from tests.support.world import LIBRARY, fingerprint_of
 
 A, B = b"/lib/a", b"/lib/b"
@@ -50,6 +51,7 @@ class Around:
     is_open: bool | None = False
     reading: Reading | Exception = field(default_factory=lambda: Reading(STAT, ONE, 5_000, 0.0))
     tags: Future[Metadata | None] | None = None
+    whole: WholeFuture | None = None
     reads: int = 0
     linked_inode: int = 0
     mode: str | None = None
@@ -80,6 +82,9 @@ class Around:
 
     def read_tags(self, path: bytes, stat: FileStat) -> Future[Metadata | None] | None:
         return self.tags
+
+    def read_whole(self, path: bytes, stat: FileStat) -> WholeFuture | None:
+        return self.whole
 
 
 TICKET = Ticket(
@@ -282,6 +287,40 @@ def test_tags_are_begun_and_handed_on_without_waiting_for_them() -> None:
     assert examine(Around(tags=tags, rows=[row()])).tags is None
 
 
+# -- small media, which children read ----------------------------------------------------------------
+
+
+def test_a_small_medium_is_left_to_a_child_with_all_that_is_known_of_it() -> None:
+    around = Around(whole=Future(), rows=[row(stat=LATER)], mode="0644 0 0")
+    examination = examine(around, last_stat=STAT)
+    assert examination.whole is around.whole
+    assert (examination.stat, examination.again_after, examination.tags) == (STAT, 1.0, None)
+    assert replace(observed(examination), fingerprint=ONE, read_at_ns=5_000) == observed(
+        examine(replace(around, whole=None), last_stat=STAT)
+    )
+    assert around.reads == 0
+
+
+@pytest.mark.parametrize(
+    ("sight", "ticket"),
+    [(STAT._replace(size=1 << 20), {}), (STAT, {"by_worker": True})],
+    ids=["large", "no child could"],
+)
+def test_other_media_are_read_by_the_worker(sight: FileStat, ticket: dict[str, bool]) -> None:
+    around = Around(sight=sight, whole=Future(), tags=Future())
+    examination = examine(around, **ticket)
+    assert (examination.whole, examination.tags, around.reads) == (None, around.tags, 1)
+
+
+def test_a_small_medium_that_changes_under_the_child_settles_again_or_is_observed_as_growing() -> None:
+    around = Around(whole=Future())
+    assert examine(around).if_changed == Examination(None, None, 1.0)
+    for_long = examine(around, waited_since=NOW - 30).if_changed
+    assert for_long is not None
+    assert observed(for_long).growing
+    assert for_long.whole is None
+
+
 # -- hard links ----------------------------------------------------------------------------------------
 
 
@@ -378,6 +417,14 @@ def test_what_is_idle_is_read_once_and_told_so() -> None:
     examination = examine_stream(around, 60)
     assert (observed(examination).idle, observed(examination).fingerprint) == (True, ONE)
     assert (examination.keep_watching_after, around.reads) == (None, 1)
+
+
+def test_what_is_idle_and_a_small_medium_is_told_so_by_the_child_that_reads_it() -> None:
+    around = Around(whole=Future())
+    examination = examine_stream(around, 60)
+    assert (examination.whole, observed(examination).idle, around.reads) == (around.whole, True, 0)
+    assert examination.if_changed is not None
+    assert observed(examination.if_changed).growing
 
 
 def test_complete_content_is_looked_at_again_when_it_may_be_idle_and_stays_unread() -> None:

@@ -54,6 +54,28 @@ def test_tickets_come_out_in_their_order() -> None:
     assert [tickets.get(0.0) for _ in range(3)] == [ticket(number) for number in range(3)]
 
 
+def test_what_is_put_back_comes_before_the_others_of_its_lane_even_where_that_is_full() -> None:
+    tickets = TicketQueue(2)
+    first = replace(ticket(9), is_first=True)
+    for each in (ticket(1), ticket(2), first):
+        assert tickets.put(each, 0.0)
+    tickets.put_back(ticket(0))
+    assert [tickets.get(0.0) for _ in range(4)] == [first, ticket(0), ticket(1), ticket(2)]
+    tickets.put(first, 0.0)
+    tickets.put_back(replace(ticket(8), is_first=True))
+    assert [tickets.get(0.0) for _ in range(2)] == [replace(ticket(8), is_first=True), first]
+
+
+def test_who_waits_is_woken_by_what_is_put_back() -> None:
+    tickets = TicketQueue(2)
+    taken: list[Ticket | None] = []
+    waiting = run(lambda: taken.append(tickets.get(30.0)))
+    wait_for(lambda: tickets._idle, "somebody to wait")
+    tickets.put_back(ticket(0))
+    waiting.join(10)
+    assert taken == [ticket(0)]
+
+
 def test_an_empty_queue_gives_nothing() -> None:
     assert TicketQueue(4).get(0.01) is None
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from file_watcher.processing.tags.wire import (
     Progress,
     encode_request,
     take_answers,
+    whole_of,
 )
 from tests.support.crafted_media import id3, mpeg_frames, text_frame
 
@@ -30,11 +33,11 @@ class Talk:
         self.requests_read, self.requests_write = os.pipe()
         self.answers_read, self.answers_write = os.pipe()
 
-    def run(self, *paths: Path) -> tuple[int, list[tuple[AnswerKind, object]]]:
+    def run(self, *paths: Path, whole: bool = False) -> tuple[int, list[tuple[AnswerKind, Any]]]:
         for path in paths:
             stat = path.stat()
             identity = Identity(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_dev, stat.st_ino)
-            os.write(self.requests_write, encode_request(bytes(path), identity))
+            os.write(self.requests_write, encode_request(bytes(path), identity, whole=whole))
         os.close(self.requests_write)
         exit_code = Server(self.requests_read, self.answers_write, self.progress).run()
         return exit_code, take_answers(bytearray(os.read(self.answers_read, 1 << 16)))
@@ -60,7 +63,7 @@ def paths(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def titles(answers: list[tuple[AnswerKind, object]]) -> list[str]:
+def titles(answers: list[tuple[AnswerKind, Any]]) -> list[str]:
     found = []
     for kind, metadata in answers:
         assert kind is AnswerKind.METADATA
@@ -73,6 +76,16 @@ def test_requests_are_answered_in_their_order_until_they_end(talk: Talk, paths: 
     exit_code, answers = talk.run(*paths)
     assert exit_code == 0
     assert titles(answers) == [path.stem for path in paths]
+
+
+def test_a_whole_file_is_answered_with_its_hashes_too(talk: Talk, paths: list[Path]) -> None:
+    exit_code, answers = talk.run(*paths[:2], whole=True)
+    assert exit_code == 0
+    assert [kind for kind, _ in answers] == [AnswerKind.WHOLE] * 2
+    for path, (_, content) in zip(paths, answers, strict=False):
+        metadata, hashes = whole_of(content)
+        assert metadata["tags"] == {"title": path.stem}
+        assert hashes.sha256 == hashlib.sha256(path.read_bytes()).digest()
 
 
 def test_the_shared_page_shows_what_is_read_and_nothing_afterwards(

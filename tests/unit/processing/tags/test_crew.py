@@ -19,6 +19,7 @@ from file_watcher.processing.tags import crew, process
 from file_watcher.processing.tags.crew import Crew
 from file_watcher.processing.tags.process import ChildConfig, Job
 from file_watcher.processing.tags.processor import ProcessorUse
+from file_watcher.processing.tags.whole import WholeFile
 from file_watcher.telemetry import Telemetry
 from tests.support.crafted_media import greedy_flac, id3, mpeg_frames, slow_mp3, text_frame
 from tests.support.tag_children import submit, tag_children, tag_reader
@@ -128,6 +129,29 @@ def test_the_spare_child_goes_when_it_has_nothing_to_do(
         assert title(future) == "a"
         wait_for(lambda: [each["event"] for each in logs] == ["tag_child_retired"], "the end of one child")
         wait_for(lambda: len(tag_children()) == 1, "nothing to be left of it")
+
+
+def test_many_whole_files_are_read_by_two_children_of_which_one_goes_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "_SPARE_SECONDS", 0.1)
+    paths = [titled(tmp_path, f"{number}") for number in range(300)]
+    with tag_reader(processes=2) as reader, capture_logs() as logs:
+        few = [submit(reader, path) for path in paths]
+        assert [title(future) for future in few] == [path.stem for path in paths]
+        assert len(tag_children()) == 1, "tags alone are soon read"
+        whole = [reader.submit_whole(bytes(path), FileStat.of(path.stat())) for path in paths]
+        wait_for(lambda: len(tag_children()) == 2, "a second child")
+        assert [stem(future.result(PATIENCE)) for future in whole] == [path.stem for path in paths]
+        wait_for(lambda: len(tag_children()) == 1, "one of them to go")
+        assert title(submit(reader, paths[0])) == "0"
+    assert [each["event"] for each in logs] == ["tag_child_retired"]
+
+
+def stem(found: WholeFile) -> str:
+    assert found.metadata is not None
+    title: str = found.metadata["tags"]["title"]
+    return title
 
 
 def test_a_file_is_not_given_up_while_its_child_gets_no_processor(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from file_watcher.processing.tags import process
 from file_watcher.processing.tags.crew import Crew
 from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
 from file_watcher.processing.tags.pool import TagReader
+from file_watcher.processing.tags.whole import WholeFuture
 from file_watcher.telemetry import Telemetry
 from tests.support.crafted_media import greedy_flac, id3, mpeg_frames, slow_mp3, text_frame
 from tests.support.waiting import wait_for
@@ -73,6 +75,10 @@ def submit(reader: TagReader, path: Path) -> Future[Metadata | None]:
     return reader.submit(bytes(path), FileStat.of(path.stat()))
 
 
+def whole(reader: TagReader, path: Path) -> WholeFuture:
+    return reader.submit_whole(bytes(path), FileStat.of(path.stat()))
+
+
 def title(future: Future[Metadata | None]) -> str:
     metadata = future.result(PATIENCE)
     assert metadata is not None
@@ -122,6 +128,57 @@ def test_every_file_gets_its_own_metadata(make: Make, tmp_path: Path) -> None:
     futures = [submit(reader, titled(tmp_path, name)) for name in names]
     assert [title(future) for future in futures] == names
     assert 1 <= len(children()) <= 2
+
+
+def test_a_whole_file_gets_its_hashes_too(make: Make, tmp_path: Path) -> None:
+    paths = [titled(tmp_path, f"title {number}") for number in range(50)]
+    reader = make()
+    for path, future in [(path, whole(reader, path)) for path in paths]:
+        found = future.result(PATIENCE)
+        assert found.metadata is not None
+        assert found.metadata["tags"] == {"title": path.stem}
+        assert found.reading is not None
+        assert found.reading.stat == FileStat.of(path.stat())
+        assert found.reading.fingerprint.sha256 == hashlib.sha256(path.read_bytes()).digest()
+
+
+def test_a_whole_file_that_changed_since_is_not_read(make: Make, tmp_path: Path) -> None:
+    path = titled(tmp_path, "first")
+    stat = FileStat.of(path.stat())
+    path.write_bytes(b"another content")
+    with pytest.raises(FileChanged):
+        make().submit_whole(bytes(path), stat).result(PATIENCE)
+
+
+def test_a_damaged_whole_file_has_hashes_and_an_error_and_is_counted_once(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.mp3"
+    path.write_bytes(b"no music at all")
+    telemetry = CountingTelemetry()
+    found = whole(make(telemetry=telemetry), path).result(PATIENCE)
+    assert found.reading is not None
+    assert found.reading.fingerprint.sha256 == hashlib.sha256(b"no music at all").digest()
+    assert found.metadata is not None
+    assert "error" in found.metadata
+    assert telemetry.errors == ["tags"]
+
+
+def test_a_whole_file_that_costs_two_children_is_left_to_others(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "slow.mp3"
+    path.write_bytes(slow_mp3(SLOW_FRAMES))
+    reader = make(timeout=0.3)
+    found = whole(reader, path).result(PATIENCE)
+    assert found.reading is None
+    assert found.metadata is not None
+    assert "took longer than 0.3 s" in found.metadata["error"]
+    assert submit(reader, path).result(PATIENCE) == found.metadata, "what it did to them is known"
+
+
+def test_a_whole_file_that_the_system_refuses_is_left_to_others(make: Make, tmp_path: Path) -> None:
+    stat = FileStat.of(titled(tmp_path, "song").stat())
+    telemetry = CountingTelemetry()
+    with pytest.raises(TagsUnavailable, match="File name too long"):
+        make(telemetry=telemetry).submit_whole(b"/%s.mp3" % (b"a" * 5000), stat).result(PATIENCE)
+    assert telemetry.errors == [], "who reads it then counts it"
 
 
 def test_what_is_no_media_has_no_metadata(make: Make, tmp_path: Path) -> None:
@@ -380,6 +437,14 @@ def test_the_child_needs_little_to_start() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     loaded = set(result.stdout.split())
-    heavy = {"structlog", "sqlalchemy", "pika", "asyncio", "logging", "uuid", "hashlib", "multiprocessing"}
+    heavy = {
+        "structlog",
+        "sqlalchemy",
+        "pika",
+        "asyncio",
+        "logging",
+        "uuid",
+        "multiprocessing",
+    }
     assert not loaded & heavy
     assert "file_watcher.model" not in loaded

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import random
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from file_watcher.processing.tags import reader
+from file_watcher.processing.tags.hashes import Hashes, hashes_of
 from file_watcher.processing.tags.identity import Identity
 from file_watcher.processing.tags.medium import Beginning, Claim, Medium, MetadataReader
-from file_watcher.processing.tags.reader import AnotherFile, DiskFailed, read_metadata
+from file_watcher.processing.tags.reader import AnotherFile, DiskFailed, read_metadata, read_whole
 from tests.support.crafted_media import (
     bomb_mp3,
     chunk,
@@ -262,6 +265,59 @@ def test_a_file_that_changes_while_it_is_read_is_another(
     monkeypatch.setattr(reader, "_READERS", (Toy(change),))
     with pytest.raises(AnotherFile):
         read_metadata(bytes(path), identity_of(path))
+
+
+def test_a_whole_file_is_read_with_its_hashes(tmp_path: Path) -> None:
+    path = tmp_path / "file.mp3"
+    path.write_bytes(id3(text_frame("TIT2", "Title")) + mpeg_frames())
+    metadata, hashes = read_whole(bytes(path), identity_of(path))
+    assert metadata == read_metadata(bytes(path))
+    assert hashes.sha256 == hashlib.sha256(path.read_bytes()).digest()
+    assert hashes.xxh128 == xxhash.xxh3_128(path.read_bytes()).digest()
+
+
+def test_a_whole_file_that_is_or_becomes_another_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.mp3"
+    path.write_bytes(mpeg_frames())
+    identity = identity_of(path)
+    with pytest.raises(AnotherFile):
+        read_whole(bytes(path), identity._replace(size=1))
+    with pytest.raises(AnotherFile):
+        read_whole(bytes(tmp_path / "gone.mp3"), identity)
+
+    def grow(descriptor: int, size: int) -> Hashes | None:
+        with path.open("ab") as file:
+            file.write(b"more")
+        return hashes_of(descriptor, size)
+
+    monkeypatch.setattr(reader, "hashes_of", grow)
+    with pytest.raises(AnotherFile):
+        read_whole(bytes(path), identity)
+
+    def truncate(descriptor: int, size: int) -> Hashes | None:
+        os.truncate(path, 10)
+        return hashes_of(descriptor, size)
+
+    identity = identity_of(path)
+    monkeypatch.setattr(reader, "hashes_of", truncate)
+    with pytest.raises(AnotherFile):
+        read_whole(bytes(path), identity)
+
+
+def test_a_disk_that_fails_under_a_whole_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.mp3"
+    path.write_bytes(mpeg_frames())
+
+    def fail(descriptor: int, size: int) -> Hashes | None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(reader, "hashes_of", fail)
+    with pytest.raises(DiskFailed, match="Input/output error"):
+        read_whole(bytes(path), identity_of(path))
 
 
 def test_what_is_no_regular_file_is_neither_waited_for_nor_read(tmp_path: Path) -> None:

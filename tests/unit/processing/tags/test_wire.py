@@ -7,21 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from file_watcher.processing.tags.hashes import Hashes
 from file_watcher.processing.tags.identity import Identity
 from file_watcher.processing.tags.wire import (
     PROGRESS_SIZE,
     AnswerKind,
     Progress,
+    Request,
     encode_answer,
     encode_request,
     take_answers,
     take_requests,
+    whole_content,
+    whole_of,
 )
 
 UNSIGNED = st.integers(0, 2**64 - 1)
 SIGNED = st.integers(-(2**63), 2**63 - 1)
 REQUESTS = st.lists(
-    st.tuples(st.binary(max_size=50), st.builds(Identity, UNSIGNED, SIGNED, SIGNED, UNSIGNED, UNSIGNED))
+    st.builds(
+        Request,
+        st.binary(max_size=50),
+        st.builds(Identity, UNSIGNED, SIGNED, SIGNED, UNSIGNED, UNSIGNED),
+        st.booleans(),
+    )
 )
 CONTENTS = st.none() | st.dictionaries(
     st.text(max_size=5), st.text() | st.floats(allow_nan=False) | st.none()
@@ -31,9 +40,9 @@ ANSWERS = st.lists(st.tuples(st.sampled_from(AnswerKind), CONTENTS))
 
 @given(requests=REQUESTS, piece=st.integers(1, 40))
 def test_requests_arrive_as_they_were_sent_however_the_pipe_cuts_them(
-    requests: list[tuple[bytes, Identity]], piece: int
+    requests: list[Request], piece: int
 ) -> None:
-    data = b"".join(encode_request(path, identity) for path, identity in requests)
+    data = b"".join(encode_request(each.path, each.identity, whole=each.whole) for each in requests)
     buffer, taken = bytearray(), []
     for start in range(0, len(data), piece):
         buffer += data[start : start + piece]
@@ -53,6 +62,21 @@ def test_answers_arrive_as_they_were_sent_however_the_pipe_cuts_them(
         taken += take_answers(buffer)
     assert taken == answers
     assert not buffer
+
+
+@given(
+    metadata=CONTENTS,
+    hashes=st.builds(
+        Hashes, st.binary(min_size=32, max_size=32), st.binary(min_size=16, max_size=16), SIGNED, st.just(0.5)
+    ),
+)
+def test_metadata_and_hashes_of_a_whole_file_arrive_as_they_were_sent(
+    metadata: object, hashes: Hashes
+) -> None:
+    data = encode_answer(AnswerKind.WHOLE, whole_content(metadata, hashes))
+    ((kind, content),) = take_answers(bytearray(data))
+    assert kind is AnswerKind.WHOLE
+    assert whole_of(content) == (metadata, hashes)
 
 
 def test_nonsense_instead_of_an_answer_is_an_error() -> None:
