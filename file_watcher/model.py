@@ -360,3 +360,5 @@ class Ticket:
     """It matches a priority pattern: its turn comes before that of others."""
     by_worker: bool = False
     """A worker itself is to read it: no child process could."""
+    is_unrecorded: bool = False
+    """A scan found it and nobody has said more of it: no row had its path, nor its inode."""

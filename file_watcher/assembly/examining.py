@@ -20,7 +20,7 @@ from file_watcher.part_configs import (
 from file_watcher.processing.deciding import DecidingStage
 from file_watcher.processing.examine import Examination, Examiner
 from file_watcher.processing.fingerprint import Fingerprinter
-from file_watcher.processing.lease import WriterProbe
+from file_watcher.processing.lease import WriterProbe, are_lease_signals_ignored
 from file_watcher.processing.pool import WorkerPool
 from file_watcher.processing.read_limit import ReadLimit
 from file_watcher.processing.tags.pool import TagReader
@@ -98,7 +98,8 @@ def examining_on(ground: Ground, sight: Sight, sink: Sink) -> Examining:
     senses = WorkersSenses(
         sight.eye,
         ground.store,
-        WriterProbe(sight.trust),
+        # Inside another program signals are not ours.
+        WriterProbe(sight.trust, is_signal_ignored=at.outlet is None and are_lease_signals_ignored()),
         # One thread is always left for files that are soon read. PLW0108: the pool is built below.
         Fingerprinter(
             lambda: pool.gives_up(),  # noqa: PLW0108

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from file_watcher.catalog.database import Database
 from file_watcher.catalog.failures import is_poison
+from file_watcher.catalog.inserting import Insert
 from file_watcher.catalog.job_windows import WindowWriter
 from file_watcher.catalog.leases import NO_LEASES, LeaseGuard
 from file_watcher.catalog.messages import MessageWriter, NewMessage, Span
@@ -68,12 +69,10 @@ class BatchWriter:
         self._leases = leases
         self._messages = MessageWriter(database)
         self._windows = WindowWriter(database)
-        columns = ", ".join(STORED_COLUMNS)
-        marks = ", ".join("?" for _ in STORED_COLUMNS)
         assignments = ", ".join(f"{column} = ?" for column in STORED_COLUMNS)
         self._delete = database.driver_sql("DELETE FROM fw_files WHERE id = ?")
         self._update = database.driver_sql(f"UPDATE fw_files SET {assignments} WHERE id = ?")  # noqa: S608 - constants
-        self._insert = database.driver_sql(f"INSERT INTO fw_files ({columns}) VALUES ({marks})")  # noqa: S608 - constants
+        self._insert = Insert(database, "fw_files", STORED_COLUMNS)
 
     def take_turn(self, connection: Connection) -> None:
         """Wait until every earlier commit is decided, also one whose outcome was never heard."""
@@ -112,7 +111,7 @@ class BatchWriter:
             )
         if batch.inserts:
             new = [values_of(record, self._devices, now_ns) for record in batch.inserts]
-            connection.exec_driver_sql(self._insert, new)
+            self._insert.run(connection, new)
         self._windows.write(connection, batch.windows)
         return self._messages.write(connection, batch.messages)
 

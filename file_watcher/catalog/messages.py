@@ -14,10 +14,28 @@ from typing import Final
 from sqlalchemy import Connection
 
 from file_watcher.catalog.database import Database
+from file_watcher.catalog.inserting import Insert
 from file_watcher.model import display
 
 _OUTBOX_LOCK: Final = 0x6677_0002
 """Key of PostgreSQL's advisory lock; any constant number does ("fw")."""
+
+_COLUMNS: Final = (
+    "event_id",
+    "library_id",
+    "file_id",
+    "event_type",
+    "routing_key",
+    "path",
+    "old_path",
+    "path_text",
+    "created_ns",
+    "unrouted",
+    "body",
+    "queue",
+    "snapshot",
+    "exchange",
+)
 
 Span = tuple[int, int]
 """First and last sequence of what was recorded, both included."""
@@ -49,11 +67,7 @@ class MessageWriter:
 
     def __init__(self, database: Database) -> None:
         self._must_lock = not database.is_sqlite
-        self._insert = database.driver_sql(
-            "INSERT INTO fw_events (event_id, library_id, file_id, event_type, routing_key, path, old_path, "
-            "path_text, created_ns, unrouted, body, queue, snapshot, exchange) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        )
+        self._insert = Insert(database, "fw_events", _COLUMNS)
         self._span = database.driver_sql(
             "SELECT min(sequence), max(sequence) FROM fw_events WHERE sequence > ?"
         )
@@ -68,8 +82,8 @@ class MessageWriter:
         if not messages:
             return None
         before = connection.exec_driver_sql("SELECT max(sequence) FROM fw_events").scalar() or 0
-        connection.exec_driver_sql(
-            self._insert,
+        self._insert.run(
+            connection,
             [
                 (
                     message.event_id,

@@ -15,6 +15,8 @@ from file_watcher.catalog.rows import ENTRY_COLUMNS, RECORD_COLUMNS, learning_co
 _MOST_ALIKE: Final = 64
 """Files of equal content that are considered as the origin of a moved file."""
 
+_RECORDED_INODES: Final = "SELECT DISTINCT inode FROM fw_files WHERE "
+
 Many = Callable[[Sequence[Any]], tuple[str, tuple[Any, ...]]]
 """Gives the statement and its parameters for some values (at least one)."""
 
@@ -27,6 +29,8 @@ class FileQuestions:
     by_paths: Many
     by_inodes: Many
     by_contents: Many
+    recorded_inodes: Many
+    """Of inode numbers those that a row has, in whatever library: an index alone tells."""
     entries_in: str
     records_in: str
     folders_among: Many
@@ -48,12 +52,13 @@ def questions_for(
     entries = f"SELECT {columns} FROM fw_files WHERE {ours} AND "  # noqa: S608 - constants and numbers
     page = "path > ? AND path < ? ORDER BY path LIMIT ?"
     many = _sqlite_questions if database.is_sqlite else _postgresql_questions
-    by_paths, by_inodes, by_contents, folders_among = many(records, ours)
+    by_paths, by_inodes, by_contents, recorded_inodes, folders_among = many(records, ours)
     return FileQuestions(
         by_path_or_inode=database.driver_sql(records + "(path = ? OR inode = ?)"),
         by_paths=by_paths,
         by_inodes=by_inodes,
         by_contents=by_contents,
+        recorded_inodes=recorded_inodes,
         entries_in=database.driver_sql(entries + page),
         folders_among=folders_among,
         records_in=database.driver_sql(records + page),
@@ -83,17 +88,17 @@ def _with_a_file_inside(wanted: str, ours: str) -> str:
     return f"SELECT wanted_first FROM {wanted} WHERE EXISTS ({inside})"  # noqa: S608 - constants and numbers
 
 
-def _sqlite_questions(records: str, ours: str) -> tuple[Many, Many, Many, Many]:
+def _sqlite_questions(records: str, ours: str) -> tuple[Many, Many, Many, Many, Many]:
     """One mark per value. The last value is repeated up to a power of two: few texts, few plans."""
 
     def padded(values: Sequence[Any]) -> list[Any]:
         missing = (1 << (len(values) - 1).bit_length()) - len(values)
         return [*values, *[values[-1]] * missing]
 
-    def among(column: str) -> Many:
+    def among(question: str, column: str) -> Many:
         def ask(values: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
             full = padded(values)
-            return f"{records}{column} IN ({', '.join('?' * len(full))})", tuple(full)
+            return f"{question}{column} IN ({', '.join('?' * len(full))})", tuple(full)
 
         return ask
 
@@ -109,15 +114,21 @@ def _sqlite_questions(records: str, ours: str) -> tuple[Many, Many, Many, Many]:
         wanted = f"(SELECT column1 AS wanted_first, column2 AS wanted_end FROM ({pairs}))"  # noqa: S608 - marks only
         return _with_a_file_inside(wanted, ours), tuple(part for pair in full for part in pair)
 
-    return among("path"), among("inode"), by_contents, folders_among
+    return (
+        among(records, "path"),
+        among(records, "inode"),
+        by_contents,
+        among(_RECORDED_INODES, "inode"),
+        folders_among,
+    )
 
 
-def _postgresql_questions(records: str, ours: str) -> tuple[Many, Many, Many, Many]:
+def _postgresql_questions(records: str, ours: str) -> tuple[Many, Many, Many, Many, Many]:
     """One array for all values, so that the text is always the same."""
     contents = _of_contents("unnest(%s::bigint[], %s::bytea[]) AS wanted (wanted_size, wanted_hash)", ours)
 
-    def among(column: str, kind: str) -> Many:
-        return lambda values: (f"{records}{column} = ANY(%s::{kind}[])", (list(values),))
+    def among(question: str, column: str, kind: str) -> Many:
+        return lambda values: (f"{question}{column} = ANY(%s::{kind}[])", (list(values),))
 
     def by_contents(values: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
         sizes, hashes = zip(*values, strict=True)
@@ -131,4 +142,10 @@ def _postgresql_questions(records: str, ours: str) -> tuple[Many, Many, Many, Ma
         firsts, ends = zip(*values, strict=True)
         return inside, (list(firsts), list(ends))
 
-    return among("path", "bytea"), among("inode", "bigint"), by_contents, folders_among
+    return (
+        among(records, "path", "bytea"),
+        among(records, "inode", "bigint"),
+        by_contents,
+        among(_RECORDED_INODES, "inode", "bigint"),
+        folders_among,
+    )

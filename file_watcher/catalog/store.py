@@ -18,7 +18,7 @@ from file_watcher.catalog.failures import is_poison
 from file_watcher.catalog.leases import NO_LEASES, LeaseGuard
 from file_watcher.catalog.messages import NewMessage, Span
 from file_watcher.catalog.questions import FileQuestions, questions_for
-from file_watcher.catalog.rows import RootDevices, entries_of, record_of, signed
+from file_watcher.catalog.rows import RootDevices, entries_of, record_of, signed, unsigned
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.model import CatalogEntry, FileRecord, Library, display
 
@@ -100,6 +100,15 @@ class CatalogStore:
         first, end = _range_below(folder)
         rows = self._database.ask(self._ask.entries_in, (max(first, after), end, limit))
         return entries_of(rows, self._devices)
+
+    def recorded_inodes(self, inodes: Collection[int]) -> set[int]:
+        """Those of the inode numbers that any row has, of whatever library."""
+        numbers = [signed(inode) for inode in inodes]
+        found: set[int] = set()
+        for start in range(0, len(numbers), _CHUNK):
+            question = self._ask.recorded_inodes(numbers[start : start + _CHUNK])
+            found.update(unsigned(row[0]) for row in self._database.ask(*question))
+        return found
 
     def records_below(self, folder: bytes, limit: int) -> list[FileRecord]:
         """The first records below the folder, ordered by path bytes, at most `limit`."""

@@ -35,10 +35,16 @@ _LEASE_SIGNAL: Final[int | None] = getattr(signal, "SIGIO", None)
 def ignore_lease_signals() -> None:
     """Ignore SIGIO for the whole process; call it once from the main thread before the first probe.
 
-    A second line of defence, for a process that owns its signals. Raises ValueError outside the main thread.
+    For a process that owns its signals: a probe then costs a system call less. Raises ValueError outside the main
+    thread.
     """
     if _LEASE_SIGNAL is not None:
         signal.signal(_LEASE_SIGNAL, signal.SIG_IGN)
+
+
+def are_lease_signals_ignored() -> bool:
+    """Whether SIGIO is ignored now; may be called from any thread."""
+    return _LEASE_SIGNAL is not None and signal.getsignal(_LEASE_SIGNAL) is signal.SIG_IGN
 
 
 class WriterProbe:
@@ -48,8 +54,10 @@ class WriterProbe:
     ext4, xfs, btrfs, f2fs or tmpfs. Files elsewhere are not even opened.
     """
 
-    def __init__(self, trusted: Callable[[int], bool]) -> None:
+    def __init__(self, trusted: Callable[[int], bool], *, is_signal_ignored: bool = False) -> None:
+        """`is_signal_ignored`: SIGIO is, and stays so, so that no other signal has to be chosen for each file."""
         self._trusted = trusted
+        self._signal = None if is_signal_ignored else _SET_SIGNAL
 
     def is_open_for_writing(
         self, path: bytes, *, follow_symlinks: bool = False, device: int | None = None
@@ -77,13 +85,13 @@ class WriterProbe:
 
     def can_tell(self, device: int) -> bool:
         """Whether files on this device can be asked about at all."""
-        return _SET_LEASE is not None and _SET_SIGNAL is not None and self._trusted(device)
+        return _SET_LEASE is not None and self._trusted(device)
 
     def is_lease_refused(self, descriptor: int) -> bool | None:
         """The same answer for a file that is open for reading, on a device of which it can be told."""
-        if _SET_LEASE is None or _SET_SIGNAL is None:
+        if _SET_LEASE is None:
             return None
-        return _is_lease_refused(descriptor, _SET_LEASE, _SET_SIGNAL)
+        return _is_lease_refused(descriptor, _SET_LEASE, self._signal)
 
 
 def what_refusal_tells(exc: OSError) -> bool | None:
@@ -91,9 +99,10 @@ def what_refusal_tells(exc: OSError) -> bool | None:
     return True if exc.errno == errno.EAGAIN else None
 
 
-def _is_lease_refused(descriptor: int, set_lease: int, set_signal: int) -> bool | None:
+def _is_lease_refused(descriptor: int, set_lease: int, set_signal: int | None) -> bool | None:
     try:
-        fcntl.fcntl(descriptor, set_signal, signal.SIGURG)
+        if set_signal is not None:
+            fcntl.fcntl(descriptor, set_signal, signal.SIGURG)
         fcntl.fcntl(descriptor, set_lease, fcntl.F_RDLCK)
     except OSError as exc:
         return True if exc.errno == errno.EAGAIN else None

@@ -5,7 +5,7 @@ What all scans have in common: where the rows and the disks are told, and how lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -33,6 +33,9 @@ class Catalog(Protocol):
 
     def below(self, folder: bytes, after: bytes, limit: int) -> Sequence[CatalogEntry]:
         """One page of rows below the folder, sorted by path. Raises CatalogUnavailable."""
+
+    def recorded_inodes(self, inodes: Collection[int]) -> Collection[int]:
+        """Those of the inode numbers that any row has. Raises CatalogUnavailable."""
 
     def outside(self, library: Library, after: bytes, limit: int) -> Sequence[bytes]:
         """One page of the library's paths that do not lie below its root, sorted. Raises CatalogUnavailable."""
@@ -91,6 +94,10 @@ class Comparison:
         """Wait while so many files are dirty."""
         while not should_stop() and not self._scheduler.wait_for_room(share * self.room, LOOK_SECONDS):
             pass
+
+    def recorded_inodes(self, inodes: Collection[int]) -> Collection[int]:
+        """Those of the inode numbers that any row has. Raises CatalogUnavailable."""
+        return self._catalog.recorded_inodes(inodes)
 
     def compare(
         self,

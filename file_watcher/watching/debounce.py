@@ -101,11 +101,13 @@ class Debouncer:
         background: bool = False,
         noticed: float | None = None,
         moved_from: frozenset[bytes] = NOBODY,
+        is_unrecorded: bool = False,
     ) -> None:
         """Mark a path dirty. A kernel's hint starts its window anew; others are due after `delay` seconds.
 
         `background` only makes sure of what is told already. `noticed` dates the hint back where it
-        stands for an earlier one, and `moved_from` adds to what the hint itself names.
+        stands for an earlier one, and `moved_from` adds to what the hint itself names. `is_unrecorded`: a scan found
+        it, and no row of the catalog can be of it; it holds as long as nobody else has said anything of the path.
         """
         noticed = now if noticed is None else noticed
         if background:
@@ -121,10 +123,13 @@ class Debouncer:
             self._fold_where_crowded(now)
             return
         if entry is None:
+            is_unrecorded = is_unrecorded and hint.path not in self._background
             entry = self._open(hint, library, now, now_ns, delay)
+            entry.is_unrecorded = is_unrecorded
             self._dirty.date_back(entry, noticed)
         else:
             self.suppressed += 1
+            entry.is_unrecorded = False
             self._dirty.date_back(entry, noticed)
             if not entry.in_flight:
                 self._readings.end(entry)

@@ -41,6 +41,8 @@ class Entry:
     background: bool = False
     is_first: bool = False
     """It matches a priority pattern."""
+    is_unrecorded: bool = False
+    """A scan found it, and no row can be of it."""
 
     def take(self) -> Ticket:
         """Hand out what is known; what the next hints tell is gathered anew."""
@@ -59,10 +61,11 @@ class Entry:
             self.still_since,
             self.told_growing,
             self.is_first,
+            is_unrecorded=self.is_unrecorded,
         )
         self.in_flight = True
         self.is_being_read = self.closed or self.must_hash
-        self.is_folder = self.closed = self.must_hash = False
+        self.is_folder = self.closed = self.must_hash = self.is_unrecorded = False
         self.moved_from = NOBODY
         self.source = Source.RECHECK
         return ticket

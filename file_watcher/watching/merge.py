@@ -41,6 +41,8 @@ class Finding:
     """All but the ctime is as a trusted row says: its mode, owner or links changed, or its mtime was restored."""
     only_racy: bool = False
     """The stat is equal, but a write right after the hash could hide behind it."""
+    inode: int = 0
+    """Of what is new, as the folder's listing tells it."""
 
 
 def is_unchanged(entry: CatalogEntry, stat: FileStat) -> bool:
@@ -125,11 +127,15 @@ class Merge:
             self.up_to(path)
             row = rows.current
         if row is None or row.path != path:
-            self._tell(path, FindingKind.NEW, replaces_folder=rows.any_below(path))
+            self.new(path, stat.inode)
             return
         rows.advance()
         if not self._unchanged(row, stat):
             self._tell_changed(row, stat, replaces_folder=rows.any_below(path))
+
+    def new(self, path: bytes, inode: int) -> None:
+        """A file is on the disk at `path` that has no row: the rows' current one lies behind it."""
+        self._tell(path, FindingKind.NEW, replaces_folder=self._rows.any_below(path), inode=inode)
 
     def up_to(self, path: bytes) -> None:
         """Nothing more is on the disk before `path`: the rows up to there are missing."""
@@ -170,10 +176,10 @@ class Merge:
         )
         self._found(finding)
 
-    def _tell(self, path: bytes, kind: FindingKind, *, replaces_folder: bool = False) -> None:
+    def _tell(self, path: bytes, kind: FindingKind, *, replaces_folder: bool = False, inode: int = 0) -> None:
         if kind is FindingKind.MISSING and self._shields(path):
             self.shielded += 1
             return
         self.counts[kind] += 1
         if kind in self._kinds:
-            self._found(Finding(path, kind, replaces_folder))
+            self._found(Finding(path, kind, replaces_folder, inode=inode))

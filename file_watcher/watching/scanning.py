@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -33,6 +33,7 @@ from file_watcher.watching.comparing import (
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.folders import CATALOG_PAUSE, FolderScans
 from file_watcher.watching.merge import Finding, FindingKind
+from file_watcher.watching.new_files import NewFiles
 from file_watcher.watching.scan import ScanReport
 from file_watcher.watching.scan_job import ScanJob
 from file_watcher.watching.schedule import Scheduler
@@ -45,6 +46,8 @@ _OTHERS_SECONDS: Final = 60.0
 to watch, but one that hangs must not hold up the others for ever."""
 _RECOUNTS: Final = 3
 """How often what is missing is counted again while decisions still change it; a busy library never rests."""
+_PARTS: Final = 8
+"""So small a part of the room do new files take that are hinted at together."""
 _SWEEP_SECONDS: Final = 2.0
 """How often it is asked whether a sweep is wanted while no scan is."""
 _APPEARED: Final = frozenset({FindingKind.NEW, FindingKind.CHANGED})
@@ -273,18 +276,35 @@ class ScanStage:
                 each.is_hinted_ahead = True
 
     def _scan(self, job: ScanJob, kinds: frozenset[FindingKind]) -> ScanReport:
-        def should_stop() -> bool:
+        def is_given_up() -> bool:
             return self._is_given_up(job)
 
+        def hint(files: Sequence[tuple[bytes, bool]]) -> None:
+            at_once = max(1, self._comparison.room // _PARTS)
+            for start in range(0, len(files), at_once):
+                self._comparison.wait_for_room(1, is_given_up)
+                self._scheduler.look_at_all(files[start : start + at_once], job.library, job.source)
+
+        new = NewFiles(self._comparison.recorded_inodes, hint)
+
+        def should_stop() -> bool:
+            new.flush_late(time.monotonic())
+            return is_given_up()
+
         def found(finding: Finding) -> None:
+            if finding.kind is FindingKind.NEW:
+                new.add(finding.path, finding.inode, time.monotonic())
+                return
             # A racy row is soon read once more anyway; after a start, nobody else remembers it.
             if finding.only_ctime or (finding.only_racy and job.source is Source.RESCAN):
                 self._scheduler.look_at(finding.path, job.library, job.source, background=True)
                 return
-            self._comparison.wait_for_room(1, should_stop)
+            self._comparison.wait_for_room(1, is_given_up)
             self._scheduler.look_at(finding.path, job.library, job.source)
 
         report = self._comparison.compare(job.library.root, job.library, found, kinds, should_stop)
+        if not is_given_up():
+            new.flush()
         if not job.looks_outside or not report.complete:
             return report
         strays = self._comparison.strays(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import structlog
@@ -139,6 +139,15 @@ class Scheduler:
                 noticed=noticed,
                 moved_from=moved_from,
             )
+        self._wake.set()
+
+    def look_at_all(self, files: Sequence[tuple[bytes, bool]], library: Library, source: Source) -> None:
+        """Have many files looked at that a scan found without a row, each with whether no row can be of it."""
+        with self._lock:
+            now, now_ns = time.monotonic(), time.time_ns()
+            for path, is_unrecorded in files:
+                hint = Hint(path, HintKind.SCANNED, source=source)
+                self._debouncer.hint(hint, library, now, now_ns, is_unrecorded=is_unrecorded)
         self._wake.set()
 
     def done(

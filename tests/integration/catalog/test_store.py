@@ -61,6 +61,28 @@ def test_records_are_found_by_path_by_inode_and_by_content_and_each_only_once(st
     assert store.load([], [], []) == []
 
 
+def test_of_inode_numbers_those_that_any_row_has_are_told(store: CatalogStore) -> None:
+    rows = [record(f"{number:04}", inode=number) for number in range(600)]
+    store.commit(Batch(inserts=[*rows, record("huge", inode=2**64 - 1)]))
+
+    assert store.recorded_inodes([5, 700, 2**64 - 1, 2**64 - 2]) == {5, 2**64 - 1}
+    assert store.recorded_inodes(range(300, 1200)) == {*range(300, 600)}
+    assert store.recorded_inodes([]) == set()
+    store.own([])
+    assert store.recorded_inodes([5]) == {5}, "whosever it is"
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 63, 64, 65, 200])
+def test_any_number_of_rows_is_inserted_in_order(store: CatalogStore, count: int) -> None:
+    rows = [record(f"{number:04}", inode=number) for number in range(count)]
+
+    span = store.commit(Batch(inserts=rows, messages=[message(row) for row in rows]))
+
+    assert stored(store) == rows
+    assert span is not None
+    assert span[1] - span[0] == count - 1
+
+
 def test_many_values_are_loaded_in_one_call(store: CatalogStore) -> None:
     many = [record(f"{number:04}", inode=number) for number in range(700)]
     store.commit(Batch(inserts=many))

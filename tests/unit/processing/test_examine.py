@@ -138,6 +138,14 @@ def test_a_file_without_a_row_is_read() -> None:
     assert examination.keep_watching_after is None
 
 
+def test_no_row_is_asked_for_where_none_can_be() -> None:
+    class Unasked(Around):
+        def find(self, path: bytes, inode: int) -> Sequence[FileRecord]:
+            raise AssertionError("that costs a question for each file")
+
+    assert observed(examine(Unasked(), source=Source.SCAN, is_unrecorded=True)).fingerprint == ONE
+
+
 def test_the_stat_of_the_open_file_counts() -> None:
     """It is the one that was the same before and after the reading."""
     around = Around(reading=Reading(LATER, ONE, 5_000, 0.0))

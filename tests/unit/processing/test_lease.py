@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from file_watcher.processing import lease
-from file_watcher.processing.lease import WriterProbe, ignore_lease_signals
+from file_watcher.processing.lease import WriterProbe, are_lease_signals_ignored, ignore_lease_signals
 
 ROOT = Path(__file__).parents[3]
 
@@ -177,11 +177,33 @@ def test_a_program_that_does_nothing_about_signals_survives_a_writer_who_comes_d
     assert result.stdout.splitlines() == ["the lease stood in the way", "False"]
 
 
+def test_where_it_is_ignored_no_signal_is_chosen_for_each_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[int] = []
+    ask = fcntl.fcntl
+
+    def note(descriptor: int, command: int, argument: int) -> int:
+        commands.append(command)
+        return ask(descriptor, command, argument)
+
+    monkeypatch.setattr(fcntl, "fcntl", note)
+    probe = WriterProbe(lambda device: True, is_signal_ignored=True)
+    assert probe.is_open_for_writing(bytes(path)) is False
+    assert commands == [fcntl.F_SETLEASE, fcntl.F_SETLEASE]
+    with path.open("ab"):
+        assert probe.is_open_for_writing(bytes(path)) is True
+    WriterProbe(lambda device: True).is_open_for_writing(bytes(path))
+    assert fcntl.F_SETSIG in commands
+
+
 def test_the_signal_of_a_broken_lease_is_ignored() -> None:
     previous = signal.getsignal(signal.SIGIO)
     try:
+        assert not are_lease_signals_ignored()
         ignore_lease_signals()
         os.kill(os.getpid(), signal.SIGIO)
         assert signal.getsignal(signal.SIGIO) is signal.SIG_IGN
+        assert are_lease_signals_ignored()
     finally:
         signal.signal(signal.SIGIO, previous)

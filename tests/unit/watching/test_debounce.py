@@ -39,6 +39,36 @@ class Watched:
         self.debouncer.hint(hint, LIBRARY, now, int(now * 1e9), **how)  # type: ignore[arg-type]
 
 
+# -- what no row can be of ------------------------------------------------------------------------------
+
+
+def test_what_a_scan_found_unrecorded_is_so_until_anybody_else_says_anything_of_it() -> None:
+    watched = Watched()
+    watched.scan(A, 10.0, is_unrecorded=True)
+    ticket = watched.take(10.0)
+    assert ticket.is_unrecorded
+    watched.debouncer.again(ticket, 10.1, STAT, 1.0)
+    assert not watched.take(11.1).is_unrecorded, "it may have been decided meanwhile"
+    watched.scan(B, 20.0, is_unrecorded=True)
+    watched.kernel(B, 20.0)
+    assert not watched.take(21.0).is_unrecorded
+
+
+def test_what_was_dirty_in_flight_or_in_the_background_before_a_scan_found_it_is_not_unrecorded() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0)
+    watched.scan(A, 10.1, is_unrecorded=True)
+    ticket = watched.take(11.0)
+    assert not ticket.is_unrecorded
+    watched.scan(A, 11.1, is_unrecorded=True)
+    watched.debouncer.done(ticket, 11.2)
+    ticket = watched.take(11.2)
+    assert not ticket.is_unrecorded
+    watched.debouncer.done(ticket, 11.3, look_again_after=50.0)
+    watched.scan(A, 12.0, is_unrecorded=True)
+    assert not watched.take(12.0).is_unrecorded
+
+
 # -- the window ----------------------------------------------------------------------------------------
 
 

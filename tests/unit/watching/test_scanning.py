@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,6 +48,10 @@ class Rows:
         prefix = folder.rstrip(b"/") + b"/"
         known = sorted(path for path in self.paths if path > after and path.startswith(prefix))
         return [CatalogEntry(path, self.paths[path], trusted=True) for path in known[:limit]]
+
+    def recorded_inodes(self, inodes: Collection[int]) -> Collection[int]:
+        known = {stat.inode for stat in self.paths.values()}
+        return known.intersection(inodes)
 
     def outside(self, library: Library, after: bytes, limit: int) -> Sequence[bytes]:
         return sorted(path for path in self.paths if path > after and not library.holds(path))[
@@ -199,6 +203,24 @@ def test_a_scan_hints_at_what_differs_and_says_when_all_is_decided(at: Room) -> 
     wait_for(lambda: at.scanned == [(job, job.report)], "the word that it is done")
     assert at.telemetry.scans == 1
     assert at.stage.depth() == 0
+
+
+def test_a_scan_tells_apart_what_nobody_knows_and_what_may_have_moved(at: Room) -> None:
+    new = at.file("new.mp3")
+    moved = at.file("moved.mp3")
+    changed = at.file("changed.mp3")
+    at.rows.paths[at.lost("before.mp3")] = FileStat.of(os.lstat(moved))
+    at.rows.paths[changed] = NO_STAT
+    at.request()
+    tickets = [at.tickets.get(timeout=10) for _ in range(3)]
+    assert {ticket.path: ticket.is_unrecorded for ticket in tickets} == {
+        new: True,
+        moved: False,
+        changed: False,
+    }
+    for ticket in tickets:
+        at.scheduler.done(ticket)
+    assert at.next_paths(1) == [os.fsencode(at.root / "before.mp3")]
 
 
 def test_a_scan_is_not_finished_while_a_finding_is_undecided(at: Room) -> None:
