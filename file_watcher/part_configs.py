@@ -21,6 +21,7 @@ from file_watcher.publishing.dispatch import RelayConfig
 from file_watcher.roster import Roster, Watched
 from file_watcher.senses import Looking
 from file_watcher.settings import FileWatchSettings, Settings
+from file_watcher.system import usable_cores
 from file_watcher.watching.comparing import ScanConfig
 from file_watcher.watching.dirty import DebounceTiming
 from file_watcher.watching.filters import PathFilter
@@ -141,6 +142,11 @@ def pool_config(settings: Settings) -> PoolConfig:
     """`scan_workers` threads, but no more than files may be in hand."""
     in_flight = settings.max_concurrent_files
     return PoolConfig(min(settings.watch.scan_workers, in_flight), settings.watch.buffer_size, in_flight)
+
+
+def tag_processes(watch: FileWatchSettings) -> int:
+    """Children that read small media, at most: with more than there are cores they only wait for one another."""
+    return min(watch.scan_workers, usable_cores())
 
 
 def settle_config(_: Library, watch: FileWatchSettings) -> SettleConfig:

@@ -6,6 +6,8 @@ Owns no thread; everything may be called from several at once.
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +18,7 @@ from file_watcher.processing.fingerprint import Fingerprinter, Reading
 from file_watcher.processing.in_hand import FileInHand
 from file_watcher.processing.lease import WriterProbe
 from file_watcher.processing.tags.formats import wants_tags
+from file_watcher.processing.tags.pace import Pace
 from file_watcher.processing.tags.pool import TagReader
 from file_watcher.processing.tags.whole import WholeFuture
 from file_watcher.roster import Roster
@@ -108,6 +111,8 @@ class WorkersSenses:
         self._fingerprinter = fingerprinter
         self._tags = tags
         self._telemetry = telemetry
+        self._pace = Pace()
+        self._pace_lock = threading.Lock()
 
     def look(self, path: bytes, library: Library) -> Sight:
         """What is at the path now; the decider makes sure of it."""
@@ -152,11 +157,12 @@ class WorkersSenses:
         return self._tags.submit(path, stat)
 
     def read_whole(self, path: bytes, stat: FileStat) -> WholeFuture | None:
-        """Begin to read and hash the small medium, and to read its tags; None where the name is no medium's.
+        """Begin to read and hash the small medium, and to read its tags; None where the name is no medium's, or
+        the disk lets the children wait.
 
         Blocks while the limit of what may be read is exceeded.
         """
-        if self._tags is None or not wants_tags(path):
+        if self._tags is None or not wants_tags(path) or not self._pace.is_at_hand(time.monotonic()):
             return None
         self._fingerprinter.book(stat.size)
         future = self._tags.submit_whole(path, stat)
@@ -165,4 +171,6 @@ class WorkersSenses:
 
     def _note_whole(self, future: WholeFuture) -> None:
         if future.exception() is None and (reading := future.result().reading) is not None:
+            with self._pace_lock:
+                self._pace.note(reading.stat.size, reading.seconds, time.monotonic())
             self._note(reading)

@@ -46,6 +46,13 @@ _GET_FLAGS: Final = 0x8008_6601 if struct.calcsize("l") == 8 else 0x8004_6601
 """FS_IOC_GETFLAGS of Linux (linux/fs.h)."""
 
 
+def usable_cores() -> int:
+    """On how many processors this process may run."""
+    # Not on macOS and Windows, and what it may not use does not count.
+    affinity = getattr(os, "sched_getaffinity", None)
+    return (os.cpu_count() or 1) if affinity is None else len(affinity(0))
+
+
 def boot_seconds() -> float:
     """Seconds on a clock that nobody sets and that also runs while the machine is suspended."""
     # macOS: Python's own stands still meanwhile, CLOCK_MONOTONIC runs on there (clock_gettime(3)). Windows has neither.

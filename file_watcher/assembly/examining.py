@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from file_watcher.assembly.surroundings import Ground, Surroundings
 from file_watcher.model import FileStat, Ticket
@@ -16,6 +15,7 @@ from file_watcher.part_configs import (
     read_rate,
     settle_config,
     stream_config,
+    tag_processes,
 )
 from file_watcher.processing.deciding import DecidingStage
 from file_watcher.processing.examine import Examination, Examiner
@@ -28,10 +28,6 @@ from file_watcher.senses import DecidersEye, LeaseTrust, WorkersSenses
 from file_watcher.watching.mounts import MountReader
 from file_watcher.watching.schedule import Scheduler
 from file_watcher.watching.sight import Eyes
-
-_TAG_PROCESSES: Final = 2
-"""One child reads 5,000 files a second, more than two cores can hash beside it; the other one starts where a file
-keeps the first one busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +120,7 @@ def examining_on(ground: Ground, sight: Sight, sink: Sink) -> Examining:
 def _tags(at: Surroundings) -> TagReader:
     watch = at.settings.watch
     return TagReader(
-        _TAG_PROCESSES,
+        tag_processes(at.settings.watch),
         watch.tag_memory_limit,
         watch.tag_timeout,
         on_failure=at.on_failure,

@@ -17,7 +17,7 @@ from file_watcher.catalog.steering import read_steering
 from file_watcher.fleet import Fleet
 from file_watcher.job_clock import JobClock
 from file_watcher.jobs.rules import problems_of_jobs
-from file_watcher.part_configs import pool_config, read_rate
+from file_watcher.part_configs import pool_config, read_rate, tag_processes
 from file_watcher.planning import Plan, PlanConfig
 from file_watcher.processing.deciding import DecidingStage
 from file_watcher.roster import Watched
@@ -85,6 +85,7 @@ def adjusting(
     def adjust(settings: Settings) -> None:
         watch = settings.watch
         examining.pool.resize(pool_config(settings))
+        examining.tags.resize(tag_processes(watch))
         examining.read_limit.set_rate(read_rate(watch))
         deciding.set_batch_size(watch.batch_size)
         scheduler.resize(watch.buffer_size)

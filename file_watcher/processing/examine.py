@@ -40,9 +40,9 @@ from file_watcher.processing.tags.whole import WholeFuture
 
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
 _LONG_BYTES: Final = 1 << 20
-"""From 1 MiB on a reading is announced: it may take long on a slow disk, and always longer than the announcement.
-
-Smaller media are read by the child processes that read tags. Measured on two cores in files/s of a whole import,
+"""From 1 MiB on a reading is announced: it may take long on a slow disk, and always longer than the announcement."""
+_WHOLE_BELOW: Final = 1 << 20
+"""Media below 1 MiB are left to the child processes that read tags. Measured on two cores in files/s of an import,
 beside threads that hash: 28 of 100 more at 0.7 MB, 10 more at 2 MB, 9 fewer at 4 MB."""
 
 MetadataFuture = Future[Metadata | None]
@@ -93,8 +93,7 @@ class Examination:
     the file is still open. `other_links` are rows of the same inode that the same write changed.
     `read_again` asks for another reading in the background, since the tags could not be had for a reason that
     may pass.
-    Of a `whole` file the observation has neither hashes nor metadata yet: a child process reads both. `if_changed`
-    holds instead where the file changes under it.
+    Of a `whole` file the observation has neither hashes nor metadata yet: a child process reads both.
     """
 
     observation: Observation | None
@@ -104,7 +103,6 @@ class Examination:
     other_links: tuple[bytes, ...] = ()
     tags: MetadataFuture | None = None
     whole: WholeFuture | None = None
-    if_changed: Examination | None = None
     read_again: bool = False
     rests: bool = False
 
@@ -299,17 +297,10 @@ class Examiner:
             return Examination(
                 self._observation(ticket, sight), sight, quiet, keep_watching_after, links, tags
             )
-        is_small = sight.size < _LONG_BYTES and not ticket.by_worker
+        is_small = sight.size < _WHOLE_BELOW and not ticket.by_worker
         if is_small and (whole := self._at.read_whole(ticket.path, sight)) is not None:
-            return Examination(
-                self._observation(ticket, sight),
-                sight,
-                quiet,
-                keep_watching_after,
-                links,
-                whole=whole,
-                if_changed=if_it_changes(),
-            )
+            seen = self._observation(ticket, sight)
+            return Examination(seen, sight, quiet, keep_watching_after, links, whole=whole)
         return self._read(ticket, sight, links, file, keep_watching_after, if_it_changes)
 
     def _read(

@@ -6,7 +6,8 @@ Where the answer could be untrue or is not allowed, it is None: not known.
 
 Who opens the file for writing in the instant in which the lease is held makes the kernel send us a signal: SIGIO
 unless another one was chosen (F_SETSIG), which ends a process that does nothing about it. SIGURG is chosen, which by
-default is ignored: so the probe is safe in any program, whatever it does with its signals.
+default is ignored: so the probe is safe in any program, whatever it does with its signals. Where SIGIO is known to be
+ignored, none needs to be chosen for each file.
 """
 
 from __future__ import annotations
@@ -85,11 +86,11 @@ class WriterProbe:
 
     def can_tell(self, device: int) -> bool:
         """Whether files on this device can be asked about at all."""
-        return _SET_LEASE is not None and self._trusted(device)
+        return _SET_LEASE is not None and _SET_SIGNAL is not None and self._trusted(device)
 
     def is_lease_refused(self, descriptor: int) -> bool | None:
         """The same answer for a file that is open for reading, on a device of which it can be told."""
-        if _SET_LEASE is None:
+        if _SET_LEASE is None or _SET_SIGNAL is None:
             return None
         return _is_lease_refused(descriptor, _SET_LEASE, self._signal)
 

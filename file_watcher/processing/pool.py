@@ -245,12 +245,10 @@ class WorkerPool:
         """Called by whoever resolved the future, as `_take_tags`."""
         try:
             found = whole.result()
-        except FileChanged:
-            self._pass_on(ticket, examination.if_changed or Examination(None, None, examination.again_after))
         except TagReaderClosed:
             self._slots.release()
         except Exception as exc:
-            if not isinstance(exc, TagsUnavailable):
+            if not isinstance(exc, FileChanged | TagsUnavailable):
                 log.exception("tags_failed", path=display(ticket.path))
                 self._telemetry.error("tags")
             self._leave_to_worker(ticket)
@@ -264,10 +262,10 @@ class WorkerPool:
                 read_at_ns=found.reading.read_at_ns,
                 metadata=found.metadata,
             )
-            self._deliver(ticket, replace(examination, observation=told, whole=None, if_changed=None))
+            self._deliver(ticket, replace(examination, observation=told, whole=None))
 
     def _leave_to_worker(self, ticket: Ticket) -> None:
-        """No child could read the file, or tell why: a worker can do both."""
+        """No child could read what was seen: a worker looks again, and can tell why."""
         self._slots.release()
         self._tickets.put_back(replace(ticket, by_worker=True))
 

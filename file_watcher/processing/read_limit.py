@@ -36,7 +36,7 @@ class ReadLimit:
             self._rates += 1
 
     def __call__(self, size: int) -> None:
-        """Account for `size` bytes just read; blocks while the limit is exceeded."""
+        """Account for `size` bytes just read, or about to be; blocks while the limit is exceeded."""
         now = time.monotonic()
         with self._lock:
             if self._bytes_per_second is None:

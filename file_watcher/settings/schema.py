@@ -114,7 +114,8 @@ class FileWatchSettings(_Frozen):
     )
     create_missing: kinds.Switch = _says("Make folders that are to be watched but missing", default=False)
     scan_workers: kinds.Workers = _says(
-        "Threads that read files, at most; many small files in memory take one", default=4
+        "Threads that read files, at most, and processes that read small media; many small files in memory take one",
+        default=4,
     )
     buffer_size: kinds.Amount = _says("Files that may wait for a thread", default=1_024)
     batch_size: kinds.Amount = _says("Rows in one commit, at most", default=256)
@@ -140,7 +141,9 @@ class FileWatchSettings(_Frozen):
     tag_memory_limit: Annotated[kinds.Size, Named(default="512MB")] = _says(
         "Memory for reading tags; a file that needs more has none", default=512_000_000
     )
-    tag_timeout: kinds.Duration = _says("Time for reading the tags of one file", default=10.0)
+    tag_timeout: kinds.Duration = _says(
+        "Time for reading the tags of one file, below 1 MiB all of it", default=10.0
+    )
     priority_patterns: kinds.Patterns = _says("Names of the files to read before all others", default=())
     loss_guard: Annotated[kinds.LossGuard, Named(default="50% and 100 files")] = _says(
         "A library that loses more than this at once is suspended, nothing is told as deleted",

@@ -42,7 +42,7 @@ class Finding:
     only_racy: bool = False
     """The stat is equal, but a write right after the hash could hide behind it."""
     inode: int = 0
-    """Of what is new, as the folder's listing tells it."""
+    """Of what is new."""
 
 
 def is_unchanged(entry: CatalogEntry, stat: FileStat) -> bool:
@@ -127,15 +127,11 @@ class Merge:
             self.up_to(path)
             row = rows.current
         if row is None or row.path != path:
-            self.new(path, stat.inode)
+            self._tell(path, FindingKind.NEW, replaces_folder=rows.any_below(path), inode=stat.inode)
             return
         rows.advance()
         if not self._unchanged(row, stat):
             self._tell_changed(row, stat, replaces_folder=rows.any_below(path))
-
-    def new(self, path: bytes, inode: int) -> None:
-        """A file is on the disk at `path` that has no row: the rows' current one lies behind it."""
-        self._tell(path, FindingKind.NEW, replaces_folder=self._rows.any_below(path), inode=inode)
 
     def up_to(self, path: bytes) -> None:
         """Nothing more is on the disk before `path`: the rows up to there are missing."""

@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 _MOST: Final = 256
-_LONGEST_SECONDS: Final = 0.05
-"""A scan may find the next one much later."""
 
 
 class NewFiles:
-    """Tells apart files that nobody knows from those that may have moved, and hints at both."""
+    """Tells apart files that nobody knows from those that may have moved, and hints at both.
+
+    Whoever may block for long before the next one is found flushes first.
+    """
 
     def __init__(
         self,
@@ -26,19 +27,11 @@ class NewFiles:
         self._recorded = recorded
         self._hint = hint
         self._found: list[tuple[bytes, int]] = []
-        self._since = 0.0
 
-    def add(self, path: bytes, inode: int, now: float) -> None:
+    def add(self, path: bytes, inode: int) -> None:
         """A file was found that has no row at its path."""
-        if not self._found:
-            self._since = now
         self._found.append((path, inode))
         if len(self._found) >= _MOST:
-            self.flush()
-
-    def flush_late(self, now: float) -> None:
-        """Hint at what was gathered, if the first of it has waited long enough."""
-        if self._found and now - self._since >= _LONGEST_SECONDS:
             self.flush()
 
     def flush(self) -> None:

@@ -31,8 +31,6 @@ log = structlog.get_logger(__name__)
 
 _STOP_EVERY: Final = 256
 """Entries of one folder between two looks at `should_stop`."""
-_SHORT: Final = 1000
-"""No system finds a path of so few bytes too long."""
 _VANISHED: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 _MOST_NESTED: Final = 10_000
 """Folders behind a link that lies behind another one, in one scan. A dozen folders that all link to one another
@@ -96,16 +94,7 @@ def scan(
     links = _Links(root or folder) if follow_symlinks else None
     merge = Merge(rows, found, frozenset(kinds), unchanged, shields)
     walk = _Scan(
-        rows,
-        merge,
-        wants_file,
-        wants_folder,
-        should_stop,
-        recursive,
-        links,
-        root or folder,
-        is_away,
-        too_long,
+        merge, wants_file, wants_folder, should_stop, recursive, links, root or folder, is_away, too_long
     )
     return walk.run(folder)
 
@@ -179,7 +168,6 @@ class _Scan:
 
     def __init__(
         self,
-        rows: Rows,
         merge: Merge,
         wants_file: Callable[[bytes], bool],
         wants_folder: Callable[[bytes], bool],
@@ -192,7 +180,6 @@ class _Scan:
     ) -> None:
         self._is_away = is_away
         self._too_long = too_long
-        self._rows = rows
         self._merge = merge
         self._wants_file = wants_file
         self._wants_folder = wants_folder
@@ -204,8 +191,6 @@ class _Scan:
         self._folders = 0
         self._unlisted: dict[bytes, int] = {}
         self._stopped = False
-        self._lets_look = False
-        """Whether the folder that is listed has let us look at a file of its."""
         self._has_refused = False
 
     def run(self, folder: bytes) -> ScanReport:
@@ -252,7 +237,6 @@ class _Scan:
 
     def _files_until_folder(self, listing: _Listing) -> bytes | None:
         """Merge the files that come before the next folder; its path, or None at the end of the listing."""
-        self._lets_look = False
         for count, (_, entry, is_folder) in enumerate(listing):
             if is_folder:
                 if self._recursive and self._wants_folder(entry.path):
@@ -268,12 +252,6 @@ class _Scan:
         path = entry.path
         if not self._wants_file(path):
             return
-        row = self._rows.current
-        if self._lets_look and (row is None or path < row.path) and len(path) < _SHORT:
-            # Who examines it looks at it anyway: here that would cost as much as all the rest.
-            self._files += 1
-            self._merge.new(path, entry.inode())
-            return
         try:
             stat = stat_entry(entry, follow_symlinks=self._links is not None)
         except OSError as exc:
@@ -284,7 +262,6 @@ class _Scan:
                 self._merge.unknown(path)
             return
         self._files += 1
-        self._lets_look = self._links is None
         self._merge.file(path, FileStat.of(stat))
 
     def _enter(self, folder: bytes) -> _Listing | None:

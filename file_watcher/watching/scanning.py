@@ -283,17 +283,18 @@ class ScanStage:
             at_once = max(1, self._comparison.room // _PARTS)
             for start in range(0, len(files), at_once):
                 self._comparison.wait_for_room(1, is_given_up)
-                self._scheduler.look_at_all(files[start : start + at_once], job.library, job.source)
+                self._scheduler.look_at_new(files[start : start + at_once], job.library, job.source)
 
         new = NewFiles(self._comparison.recorded_inodes, hint)
 
         def should_stop() -> bool:
-            new.flush_late(time.monotonic())
+            # Asked before each listing, which may hang, and every few entries.
+            new.flush()
             return is_given_up()
 
         def found(finding: Finding) -> None:
             if finding.kind is FindingKind.NEW:
-                new.add(finding.path, finding.inode, time.monotonic())
+                new.add(finding.path, finding.inode)
                 return
             # A racy row is soon read once more anyway; after a start, nobody else remembers it.
             if finding.only_ctime or (finding.only_racy and job.source is Source.RESCAN):

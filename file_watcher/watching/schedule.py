@@ -141,7 +141,7 @@ class Scheduler:
             )
         self._wake.set()
 
-    def look_at_all(self, files: Sequence[tuple[bytes, bool]], library: Library, source: Source) -> None:
+    def look_at_new(self, files: Sequence[tuple[bytes, bool]], library: Library, source: Source) -> None:
         """Have many files looked at that a scan found without a row, each with whether no row can be of it."""
         with self._lock:
             now, now_ns = time.monotonic(), time.time_ns()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from file_watcher.errors import CatalogUnavailable
-from file_watcher.model import FileEvent, Hint, HintKind, Observation, Source, Ticket
+from file_watcher.model import FileEvent, FileStat, Hint, HintKind, Observation, Source, Ticket
 from file_watcher.processing.decider import Decider, DeciderConfig
 from file_watcher.processing.decision import Decision
 from file_watcher.processing.examine import Examination, Examiner
@@ -84,7 +85,9 @@ class Pipeline:
         """What a scan does: hint at all that is on the disk or in the catalog."""
         for path in sorted(self.world.files.keys() | self.ledger.rows.keys()):
             hint = Hint(path, HintKind.SCANNED, source=Source.SCAN)
-            self.debouncer.hint(hint, LIBRARY, self.now, self.world.now_ns)
+            self.debouncer.hint(
+                hint, LIBRARY, self.now, self.world.now_ns, is_unrecorded=self._is_unrecorded(path)
+            )
 
     def examine(self, limit: int = 100) -> None:
         """Take due tickets and examine them; the decider has not seen them yet. Scans go on as far as they can."""
@@ -93,27 +96,51 @@ class Pipeline:
         for ticket in self.debouncer.due(self.now, limit):
             if ticket.is_folder:
                 self._scans.append(self._scan_folder(ticket))
-                continue
-            try:
-                examination = self.examiner.examine(ticket, self.now)
-            except CatalogUnavailable:
-                self.debouncer.again(ticket, self.now, None, 1.0)
-                continue
-            if examination.rests:
-                self.debouncer.done(
-                    ticket, self.now, look_again_after=examination.again_after, stat=examination.stat
-                )
-            elif examination.observation is None:
-                self.debouncer.again(ticket, self.now, examination.stat, examination.again_after)
             else:
-                assert ticket.path not in self._in_flight, "two observations of one path at a time"
-                self._in_flight[ticket.path] = (ticket, examination)
+                self._examine(ticket)
+
+    def _examine(self, ticket: Ticket) -> None:
+        try:
+            examination = self.examiner.examine(ticket, self.now)
+        except CatalogUnavailable:
+            self.debouncer.again(ticket, self.now, None, 1.0)
+            return
+        if examination.rests:
+            self.debouncer.done(
+                ticket, self.now, look_again_after=examination.again_after, stat=examination.stat
+            )
+        elif examination.observation is None:
+            self.debouncer.again(ticket, self.now, examination.stat, examination.again_after)
+        else:
+            assert ticket.path not in self._in_flight, "two observations of one path at a time"
+            self._in_flight[ticket.path] = (ticket, examination)
+
+    def _let_children_read(self) -> None:
+        """What the worker pool does with what was left to a child, once that has come to it."""
+        for ticket, examination in [each for each in self._in_flight.values() if each[1].whole is not None]:
+            assert examination.observation is not None
+            assert examination.stat is not None
+            reading = self.world.read_whole_now(ticket.path, examination.stat)
+            del self._in_flight[ticket.path]
+            if reading is None:
+                self._examine(replace(ticket, by_worker=True))
+                continue
+            seen = replace(
+                examination.observation, fingerprint=reading.fingerprint, read_at_ns=reading.read_at_ns
+            )
+            self._in_flight[ticket.path] = (ticket, replace(examination, observation=seen, whole=None))
+
+    def _is_unrecorded(self, path: bytes) -> bool:
+        sight, rows = self.world.look(path), self.ledger.rows
+        inodes = {row.stat.inode for row in rows.values()}
+        return isinstance(sight, FileStat) and path not in rows and sight.inode not in inodes
 
     def decide(self, limit: int = 100) -> None:
         """Hand examined paths to the decider and apply what it told to the mirror.
 
         While the catalog is away the same batch is handed over again by the next call.
         """
+        self._let_children_read()
         self._batch = self._batch or list(itertools.islice(self._in_flight.values(), limit))
         observations = [each.observation for _, each in self._batch if each.observation is not None]
         try:

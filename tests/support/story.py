@@ -61,6 +61,7 @@ KINDS = {
     "suspend": Kind(1, [None]),
     "resume": Kind(2, [None]),
     "read_at_once": Kind(1, [True, False]),
+    "children_read": Kind(2, [True, True, False]),
 }
 
 _UNTOLD = frozenset({"link", "forbid", "allow"})
@@ -157,6 +158,8 @@ class Story:
                 self._resume()
             case "read_at_once":
                 self.world.read_lag_ns = 0 if first else World.read_lag_ns
+            case "children_read":
+                self.world.children_read = bool(first)
             case _:
                 raise AssertionError(what)
 

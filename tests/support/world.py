@@ -77,6 +77,8 @@ class World:
     """Whether the root is the one that we know."""
     tells_attributes: bool = False
     """Whether anybody wants to know of modes."""
+    children_read: bool = False
+    """Whether files are left to children, which come to them later: `read_whole_now` is how they do."""
     _free: list[int] = field(default_factory=list)
     _next: int = 100
 
@@ -244,8 +246,16 @@ class World:
         return None
 
     def read_whole(self, path: bytes, stat: FileStat) -> WholeFuture | None:
-        """No media here."""
-        return None
+        """The promise of a child."""
+        return Future() if self.children_read else None
+
+    def read_whole_now(self, path: bytes, stat: FileStat) -> Reading | None:
+        """What a child reads of the file that was seen; None where it cannot, or it is another by now."""
+        try:
+            reading = self.read(path)
+        except (Vanished, Unreadable):
+            return None
+        return reading if reading.stat == stat else None
 
     def is_verified(self, library: Library) -> bool:
         """Whether the root is to be trusted."""

@@ -215,6 +215,27 @@ def test_what_a_child_reads_counts_like_what_a_worker_reads(
     assert telemetry.sizes == [2], "what could not be read is not counted"
 
 
+def test_small_media_are_left_to_workers_while_the_disk_lets_the_children_wait(
+    roots: tuple[Library, Library], libraries: Roster
+) -> None:
+    music, _ = roots
+    workers = WorkersSenses(
+        opened_eye(libraries, music)[0],
+        cast("CatalogStore", Rows()),
+        WriterProbe(lambda device: False),
+        Fingerprinter(threading.Event().is_set),
+        cast("TagReader", Tags()),
+        Hashed(),
+        lambda _: Looking(),
+    )
+    stat = FileStat(2, 1, 1, 7, 100)
+    for number in range(8):
+        future = workers.read_whole(music.root + b"/%d.mp3" % number, stat)
+        assert future is not None
+        future.set_result(WholeFile(None, Reading(stat, Fingerprint(b"", b""), 0, 0.5)))
+    assert workers.read_whole(music.root + b"/a.mp3", stat) is None
+
+
 def test_each_library_is_looked_at_by_its_own_rules(
     roots: tuple[Library, Library], libraries: Roster
 ) -> None:

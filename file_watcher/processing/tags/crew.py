@@ -18,7 +18,7 @@ from file_watcher.processing.tags.condemned import Condemned
 from file_watcher.processing.tags.errors import FileChanged, TagReaderClosed, TagsUnavailable
 from file_watcher.processing.tags.hashes import Hashes
 from file_watcher.processing.tags.process import WINDOW, ChildConfig, ChildProcess, Job, start_child
-from file_watcher.processing.tags.wire import AnswerKind, whole_of
+from file_watcher.processing.tags.wire import AnswerKind
 from file_watcher.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -63,6 +63,10 @@ class Crew:
         self._condemned = Condemned()
         self._barren = 0
         self._next_start = 0.0
+
+    def resize(self, size: int) -> None:
+        """So many children at most from now on; what is too many goes when it has nothing to do."""
+        self._size = size
 
     @property
     def load(self) -> int:
@@ -197,15 +201,20 @@ class Crew:
         if best is not None and is_enough and best.is_quick(now, _SLOW_SECONDS):
             return best if best.load < WINDOW else None
         most = self._size if candidates else self._size + 1
-        if len(self._children) < most and now >= self._next_start:
-            return self._start_child(selector)
+        may_start = len(self._children) < most and now >= self._next_start
+        if may_start and (child := self._start_child(selector)) is not None:
+            return child
         return best if best is not None and best.load < WINDOW else None
 
     def _start_child(self, selector: selectors.BaseSelector) -> ChildProcess | None:
         try:
             child = start_child(self._config)
         except OSError as exc:
-            self._count_barren(str(exc))
+            if self._children:
+                self._next_start = time.monotonic() + _PAUSES_SECONDS[-1]
+                log.warning("tag_child_not_added", reason=str(exc), effect="those that run read on")
+            else:
+                self._count_barren(str(exc))
             return None
         self._children.append(child)
         selector.register(child.answers, selectors.EVENT_READ, child)
@@ -225,7 +234,7 @@ class Crew:
                 self._telemetry.error("tags")
             job.resolve(content)
         elif kind is AnswerKind.WHOLE:
-            self._resolve_whole(job, *whole_of(content))
+            self._resolve_whole(job, *content)
         elif kind is AnswerKind.ANOTHER_FILE:
             job.future.set_exception(FileChanged(job.path))
         elif kind is AnswerKind.DISK_FAILED:

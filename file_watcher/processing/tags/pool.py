@@ -63,6 +63,10 @@ class TagReader:
         self._slept_until = 0.0
         self._pulse = Pulse("fw-tags")
 
+    def resize(self, processes: int) -> None:
+        """Read with so many children at most from now on. Never blocks."""
+        self._crew.resize(processes)
+
     def start(self) -> None:
         """Start the thread; children start with the first file. Called once."""
         self._selector = selectors.DefaultSelector()

@@ -1,9 +1,9 @@
 """What parent and child say to each other over two pipes and one small shared page.
 
 Requests: length of the path (u32), the stat that is expected, whether hashes are wanted (u8), the path. Answers
-come in the order of the requests: length (u32) and kind (u8), then JSON. The shared page holds what the child is at now, so that
-the parent knows the guilty file after a death without a message for each file; and how many requests the
-parent has taken back. Kept free of imports that would lengthen the child's start.
+come in the order of the requests: length (u32) and kind (u8), then JSON. The shared page holds what the child is
+at now, so that the parent knows the guilty file after a death without a message for each file; and how many
+requests the parent has taken back. Kept free of imports that would lengthen the child's start.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _REQUEST: Final = struct.Struct("<IQqqQQ?")
 _ANSWER: Final = struct.Struct("<IB")
 _PROGRESS: Final = struct.Struct("@dQd")
 _WITHDRAWN: Final = struct.Struct("@Q")
+_SHA256_SIZE: Final = 32
+_XXH128_SIZE: Final = 16
 _WITHDRAWN_AT: Final = 64
 """Apart from what the child writes."""
 PROGRESS_SIZE: Final = 4096
@@ -47,7 +49,7 @@ class AnswerKind(IntEnum):
     WITHDRAWN = 4
     """The parent had taken it back before it was begun; another child has it."""
     WHOLE = 5
-    """Metadata and hashes: `whole_content` makes its content, `whole_of` takes it apart."""
+    """Metadata and hashes: `whole_content` makes its content, `take_answers` takes it apart (`whole_of`)."""
 
 
 class Request(NamedTuple):
@@ -70,8 +72,14 @@ def whole_content(metadata: Any, hashes: Hashes) -> list[Any]:
 
 def whole_of(content: list[Any]) -> tuple[Any, Hashes]:
     """The metadata and hashes of such an answer. ValueError for nonsense."""
-    metadata, sha256, xxh128, read_at_ns, seconds = content
-    return metadata, Hashes(bytes.fromhex(sha256), bytes.fromhex(xxh128), read_at_ns, seconds)
+    try:
+        metadata, sha256, xxh128, read_at_ns, seconds = content
+        hashes = Hashes(bytes.fromhex(sha256), bytes.fromhex(xxh128), int(read_at_ns), float(seconds))
+    except TypeError as exc:
+        raise ValueError(f"no hashes: {content!r}") from exc
+    if (len(hashes.sha256), len(hashes.xxh128)) != (_SHA256_SIZE, _XXH128_SIZE):
+        raise ValueError(f"hashes of another size: {content!r}")
+    return metadata, hashes
 
 
 def take_requests(buffer: bytearray) -> Iterator[Request]:
@@ -94,7 +102,8 @@ def encode_answer(kind: AnswerKind, content: Any) -> bytes:
 
 
 def take_answers(buffer: bytearray) -> list[tuple[AnswerKind, Any]]:
-    """The complete answers at the buffer's start, which are removed from it. ValueError for nonsense."""
+    """The complete answers at the buffer's start, which are removed from it; the content of one of the kind WHOLE
+    is its metadata and hashes. ValueError for nonsense."""
     answers = []
     position = 0
     while len(buffer) - position >= _ANSWER.size:
@@ -102,7 +111,8 @@ def take_answers(buffer: bytearray) -> list[tuple[AnswerKind, Any]]:
         start = position + _ANSWER.size
         if len(buffer) < start + length:
             break
-        answers.append((AnswerKind(kind), json.loads(buffer[start : start + length])))
+        content = json.loads(buffer[start : start + length])
+        answers.append((AnswerKind(kind), whole_of(content) if kind == AnswerKind.WHOLE else content))
         position = start + length
     del buffer[:position]
     return answers

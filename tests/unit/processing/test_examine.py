@@ -320,15 +320,6 @@ def test_other_media_are_read_by_the_worker(sight: FileStat, ticket: dict[str, b
     assert (examination.whole, examination.tags, around.reads) == (None, around.tags, 1)
 
 
-def test_a_small_medium_that_changes_under_the_child_settles_again_or_is_observed_as_growing() -> None:
-    around = Around(whole=Future())
-    assert examine(around).if_changed == Examination(None, None, 1.0)
-    for_long = examine(around, waited_since=NOW - 30).if_changed
-    assert for_long is not None
-    assert observed(for_long).growing
-    assert for_long.whole is None
-
-
 # -- hard links ----------------------------------------------------------------------------------------
 
 
@@ -431,8 +422,6 @@ def test_what_is_idle_and_a_small_medium_is_told_so_by_the_child_that_reads_it()
     around = Around(whole=Future())
     examination = examine_stream(around, 60)
     assert (examination.whole, observed(examination).idle, around.reads) == (around.whole, True, 0)
-    assert examination.if_changed is not None
-    assert observed(examination.if_changed).growing
 
 
 def test_complete_content_is_looked_at_again_when_it_may_be_idle_and_stays_unread() -> None:

@@ -332,15 +332,13 @@ def test_a_file_whose_tags_cannot_be_had_is_told_with_the_reason(
 
 
 @contextmanager
-def one_whole_file(
-    if_changed: Examination | None = None,
-) -> Iterator[tuple[WorkerPool, Outcomes, WholeFuture]]:
+def one_whole_file() -> Iterator[tuple[WorkerPool, Outcomes, WholeFuture]]:
     """A file that a child reads, until a worker is to do so; the files that come later are plain."""
     whole: WholeFuture = Future()
 
     def examine(ticket: Ticket, now: float) -> Examination:
         if ticket.path == b"/lib/a" and not ticket.by_worker:
-            return Examination(seen(ticket), STAT, 1.5, whole=whole, if_changed=if_changed)
+            return Examination(seen(ticket), STAT, 1.5, whole=whole)
         return Examination(replace(seen(ticket), error="read by a worker"), STAT)
 
     with working(examine) as (pool, outcomes):
@@ -353,7 +351,7 @@ def one_whole_file(
 
 def test_hashes_and_tags_of_a_whole_file_join_the_observation() -> None:
     reading = Reading(STAT, Fingerprint(b"s" * 32, b"x" * 16), 5_000, 0.1)
-    with one_whole_file(Examination(None)) as (_, outcomes, whole):
+    with one_whole_file() as (_, outcomes, whole):
         whole.set_result(WholeFile({"duration": 3.0}, reading))
         told = replace(
             seen(ticket()), metadata={"duration": 3.0}, fingerprint=reading.fingerprint, read_at_ns=5_000
@@ -363,9 +361,14 @@ def test_hashes_and_tags_of_a_whole_file_join_the_observation() -> None:
 
 @pytest.mark.parametrize(
     ("error", "counted"),
-    [(TagsUnavailable("no child starts"), []), (KeyError("title"), ["tags"]), (None, [])],
+    [
+        (TagsUnavailable("no child starts"), []),
+        (FileChanged(b"/lib/a"), []),
+        (KeyError("title"), ["tags"]),
+        (None, []),
+    ],
 )
-def test_a_whole_file_that_no_child_can_read_is_read_by_a_worker(
+def test_a_whole_file_that_no_child_can_read_or_that_changed_is_looked_at_by_a_worker(
     error: Exception | None, counted: list[str]
 ) -> None:
     with one_whole_file() as (_, outcomes, whole):
@@ -375,19 +378,6 @@ def test_a_whole_file_that_no_child_can_read_is_read_by_a_worker(
             whole.set_exception(error)
         assert outcomes.only().observation.error == "read by a worker"  # type: ignore[union-attr]
         assert outcomes.errors == counted
-
-
-def test_a_whole_file_that_changed_meanwhile_is_looked_at_again_when_it_was_quiet() -> None:
-    with one_whole_file(Examination(None, None, 2.5)) as (_, outcomes, whole):
-        whole.set_exception(FileChanged(b"/lib/a"))
-        assert outcomes.put_off == [(ticket(), None, 2.5)]
-
-
-def test_a_whole_file_that_keeps_changing_is_told_as_growing() -> None:
-    growing = Examination(replace(seen(ticket()), growing=True), STAT)
-    with one_whole_file(growing) as (_, outcomes, whole):
-        whole.set_exception(FileChanged(b"/lib/a"))
-        assert outcomes.only() == growing
 
 
 def test_a_whole_file_whose_reading_the_end_interrupts_is_not_told() -> None:

@@ -45,7 +45,7 @@ def act(world: World, pipeline: Pipeline, random: Random) -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_every_content_ends_idle_and_is_told_so_once(seed: int) -> None:
-    random, world = Random(seed), World()
+    random, world = Random(seed), World(children_read=seed % 2 == 1)
     pipeline = Pipeline(world, stream=STREAM)
     for _ in range(60):
         act(world, pipeline, random)

@@ -31,8 +31,8 @@ class Around:
 
 def test_files_whose_inode_has_a_row_may_have_moved_and_all_others_are_unrecorded() -> None:
     at = Around()
-    at.new.add(b"/a", 5, 100.0)
-    at.new.add(b"/b", 50, 100.0)
+    at.new.add(b"/a", 5)
+    at.new.add(b"/b", 50)
     assert at.hints == [], "more may come"
     at.new.flush()
     assert at.asked == [[5, 50]]
@@ -44,29 +44,15 @@ def test_files_whose_inode_has_a_row_may_have_moved_and_all_others_are_unrecorde
 def test_many_are_hinted_at_without_waiting_for_more() -> None:
     at = Around()
     for number in range(600):
-        at.new.add(b"/%d" % number, 100 + number, 100.0)
+        at.new.add(b"/%d" % number, 100 + number)
     assert [len(hints) for hints in at.hints] == [256, 256]
     at.new.flush()
     assert [path for hints in at.hints for path, _ in hints] == [b"/%d" % number for number in range(600)]
 
 
-def test_few_do_not_wait_for_long() -> None:
-    at = Around()
-    at.new.flush_late(1e9)
-    at.new.add(b"/a", 50, 100.0)
-    at.new.add(b"/b", 51, 100.04)
-    at.new.flush_late(100.04)
-    assert at.hints == []
-    at.new.flush_late(100.06)
-    assert at.hints == [[(b"/a", True), (b"/b", True)]]
-    at.new.add(b"/c", 52, 200.0)
-    at.new.flush_late(200.04)
-    assert len(at.hints) == 1, "the next one has its own time"
-
-
 def test_an_outage_is_the_scans_and_nothing_is_hinted_at() -> None:
     at = Around()
-    at.new.add(b"/a", 50, 100.0)
+    at.new.add(b"/a", 50)
     at.is_away = True
     with pytest.raises(CatalogUnavailable):
         at.new.flush()

@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from file_watcher import system
 from file_watcher.model import CatalogEntry, FileStat
 from file_watcher.watching import merge
 from file_watcher.watching import scan as scan_module
@@ -431,33 +430,6 @@ def test_every_tree_and_catalog_give_what_comparing_two_sets_gives(
     for path, finding in told.items():
         has_rows_below = any(other.startswith(path + "/") for other in in_rows)
         assert finding.replaces_folder is (has_rows_below and finding.kind is not MISSING)
-
-
-def test_of_new_files_only_the_first_of_each_folder_is_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One tells whether the folder lets us look at all; examining them is for others."""
-    make(tmp_path, *(f"{folder}/{number}" for folder in "ab" for number in range(5)), "a/known")
-    looked: list[bytes] = []
-    real = system.stat_entry
-
-    def stat(entry: os.DirEntry[bytes], *, follow_symlinks: bool) -> os.stat_result:
-        looked.append(entry.path)
-        return real(entry, follow_symlinks=follow_symlinks)
-
-    monkeypatch.setattr(scan_module, "stat_entry", stat)
-    findings: list[Finding] = []
-    report = scan(
-        os.fsencode(tmp_path),
-        wants_file=lambda _: True,
-        wants_folder=lambda _: True,
-        entries=Rows([row(tmp_path / "a" / "known")]),
-        found=findings.append,
-        should_stop=lambda: False,
-    )
-    assert [os.fsdecode(path)[-3:] for path in looked] == ["a/0", "own", "b/0"]
-    assert (report.files, report.new, report.changed, report.missing) == (11, 10, 0, 0)
-    assert [each.inode for each in findings] == [os.lstat(each.path).st_ino for each in findings]
 
 
 def test_new_files_beside_many_rows_cost_no_question_each(tmp_path: Path) -> None:

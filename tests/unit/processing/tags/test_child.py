@@ -19,7 +19,6 @@ from file_watcher.processing.tags.wire import (
     Progress,
     encode_request,
     take_answers,
-    whole_of,
 )
 from tests.support.crafted_media import id3, mpeg_frames, text_frame
 
@@ -83,7 +82,7 @@ def test_a_whole_file_is_answered_with_its_hashes_too(talk: Talk, paths: list[Pa
     assert exit_code == 0
     assert [kind for kind, _ in answers] == [AnswerKind.WHOLE] * 2
     for path, (_, content) in zip(paths, answers, strict=False):
-        metadata, hashes = whole_of(content)
+        metadata, hashes = content
         assert metadata["tags"] == {"title": path.stem}
         assert hashes.sha256 == hashlib.sha256(path.read_bytes()).digest()
 

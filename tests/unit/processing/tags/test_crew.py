@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import selectors
 import time
 from collections.abc import MutableMapping, Sequence
@@ -17,7 +18,7 @@ from structlog.testing import capture_logs
 from file_watcher.model import FileStat, Metadata
 from file_watcher.processing.tags import crew, process
 from file_watcher.processing.tags.crew import Crew
-from file_watcher.processing.tags.process import ChildConfig, Job
+from file_watcher.processing.tags.process import ChildConfig, ChildProcess, Job
 from file_watcher.processing.tags.processor import ProcessorUse
 from file_watcher.processing.tags.whole import WholeFile
 from file_watcher.telemetry import Telemetry
@@ -146,6 +147,44 @@ def test_many_whole_files_are_read_by_two_children_of_which_one_goes_afterwards(
         wait_for(lambda: len(tag_children()) == 1, "one of them to go")
         assert title(submit(reader, paths[0])) == "0"
     assert [each["event"] for each in logs] == ["tag_child_retired"]
+
+
+def test_a_second_child_that_cannot_be_started_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [titled(tmp_path, f"{number}") for number in range(300)]
+    real = process.start_child
+
+    def start(config: ChildConfig) -> ChildProcess:
+        if tag_children():
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        return real(config)
+
+    monkeypatch.setattr(crew, "start_child", start)
+    with tag_reader(processes=2) as reader, capture_logs() as logs:
+        whole = [reader.submit_whole(bytes(path), FileStat.of(path.stat())) for path in paths]
+        assert [stem(future.result(PATIENCE)) for future in whole] == [path.stem for path in paths]
+    assert [each["event"] for each in logs] == ["tag_child_not_added"]
+
+
+def test_more_or_fewer_children_read_once_that_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "_SPARE_SECONDS", 0.1)
+    paths = [titled(tmp_path, f"{number}") for number in range(300)]
+    with tag_reader(processes=1) as reader:
+
+        def read_all() -> int:
+            whole = [reader.submit_whole(bytes(path), FileStat.of(path.stat())) for path in paths]
+            most = 0
+            for future in whole:
+                most = max(most, len(tag_children()))
+                assert future.result(PATIENCE).reading is not None
+            return most
+
+        assert read_all() == 1
+        reader.resize(2)
+        assert read_all() == 2
 
 
 def stem(found: WholeFile) -> str:

@@ -19,7 +19,6 @@ from file_watcher.processing.tags.wire import (
     take_answers,
     take_requests,
     whole_content,
-    whole_of,
 )
 
 UNSIGNED = st.integers(0, 2**64 - 1)
@@ -35,7 +34,9 @@ REQUESTS = st.lists(
 CONTENTS = st.none() | st.dictionaries(
     st.text(max_size=5), st.text() | st.floats(allow_nan=False) | st.none()
 )
-ANSWERS = st.lists(st.tuples(st.sampled_from(AnswerKind), CONTENTS))
+ANSWERS = st.lists(
+    st.tuples(st.sampled_from([kind for kind in AnswerKind if kind != AnswerKind.WHOLE]), CONTENTS)
+)
 
 
 @given(requests=REQUESTS, piece=st.integers(1, 40))
@@ -76,7 +77,7 @@ def test_metadata_and_hashes_of_a_whole_file_arrive_as_they_were_sent(
     data = encode_answer(AnswerKind.WHOLE, whole_content(metadata, hashes))
     ((kind, content),) = take_answers(bytearray(data))
     assert kind is AnswerKind.WHOLE
-    assert whole_of(content) == (metadata, hashes)
+    assert content == (metadata, hashes)
 
 
 def test_nonsense_instead_of_an_answer_is_an_error() -> None:
@@ -84,6 +85,25 @@ def test_nonsense_instead_of_an_answer_is_an_error() -> None:
         take_answers(bytearray(b"\x02\x00\x00\x00\xff{}"))
     with pytest.raises(ValueError, match="Expecting"):
         take_answers(bytearray(b"\x02\x00\x00\x00\x00{{"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        5,
+        [],
+        [None, "00" * 32, "00" * 16, 1],
+        [None, "00" * 31, "00" * 16, 1, 0.5],
+        [None, "00" * 32, "00" * 15, 1, 0.5],
+        [None, "no digits", "00" * 16, 1, 0.5],
+        [None, None, "00" * 16, 1, 0.5],
+        [None, "00" * 32, "00" * 16, None, 0.5],
+    ],
+)
+def test_nonsense_instead_of_hashes_is_an_error(content: object) -> None:
+    with pytest.raises(ValueError, match=r"hashes|hexadecimal|unpack"):
+        take_answers(bytearray(encode_answer(AnswerKind.WHOLE, content)))
 
 
 def test_the_shared_page_says_what_is_read_and_since_when() -> None:
