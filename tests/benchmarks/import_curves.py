@@ -15,8 +15,8 @@ _SIZES: Final = tuple(1 << power for power in range(12, 27, 2))
 _THREADS: Final = (1, 2, 4, 8)
 _SIZES_BY_THREADS: Final = (16 << 10, 1 << 20, 8 << 20)
 _MOST_FILES: Final = 2_000
-_LEAST_FILES: Final = ((1 << 20, 1_000), (8 << 20, 128), (64 << 20, 32))
-"""Up to a size: so many that their confirms are not all recorded together."""
+_LEAST_FILES: Final = ((1 << 20, 1_000), (8 << 20, 400), (64 << 20, 32))
+"""Up to a size: so many that their confirms are not all recorded together, nor much is hashed before the first one."""
 _BYTES_IN_ALL: Final = 1 << 30
 
 Runs = dict[float, list[float]]
