@@ -1,4 +1,5 @@
-"""Reads the metadata of one file. Runs in the child processes only: a crafted file may take any time or memory.
+"""Reads the metadata of one file, and hashes it where that is wanted. Runs in the child processes only: a crafted
+file may take any time or memory.
 
 Every exception that a file's content causes ends here, as an `error` in the answer.
 """
