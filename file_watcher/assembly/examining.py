@@ -63,6 +63,10 @@ class Sink:
             return False
         return self._deciding.wait_for_room(timeout)
 
+    def wait_while_deciding(self, timeout: float) -> None:
+        """Wait until no decision is under way, at most so many seconds."""
+        self._deciding.wait_while_deciding(timeout)
+
     def submit(self, ticket: Ticket, examination: Examination) -> None:
         """What was seen, to be decided."""
         self._deciding.submit(ticket, examination)

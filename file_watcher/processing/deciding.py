@@ -158,6 +158,12 @@ class DecidingStage:
         with self._room:
             return self._room.wait_for(self._has_room, timeout)
 
+    def wait_while_deciding(self, timeout: float) -> None:
+        """Wait until no decision is under way, at most so many seconds."""
+        if self._is_deciding:
+            with self._decided:
+                self._decided.wait_for(lambda: not self._is_deciding, timeout)
+
     def holds_since_before(self, noticed: float) -> bool:
         """Whether an observation from before that monotonic time is held. Ask after the scheduler."""
         oldest = self._oldest_held
@@ -195,8 +201,8 @@ class DecidingStage:
         while not self._stop.is_set() or not self._inbox.empty():
             batch = self._gather()
             if batch or self._is_due():
-                self._pulse.at(f"decides on {len(batch)} files")
                 self._is_deciding = True
+                self._pulse.at(f"decides on {len(batch)} files")
                 self._decide(batch)
                 self._note_round()
                 if len(batch) > 1:

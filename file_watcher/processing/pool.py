@@ -36,6 +36,9 @@ _CATALOG_PAUSE: Final = 1.0
 so that a database that is away is asked once a second by each of them, however many paths are dirty."""
 _IDLE_SECONDS: Final = 5.0
 """How long an idle worker waits for a ticket before it shows that it lives; a stop wakes it."""
+_TURN_SECONDS: Final = 0.05
+"""How long a worker that is alone at files waits for a decision: most take a third of that. Measured with 20,000 small
+files, without that 10 of 100 a second fewer were imported, with 20 of 100 more CPU."""
 _LOOK_SECONDS: Final = 0.2
 """How long one wait lasts before a worker asks again whether it is to stop."""
 
@@ -53,10 +56,13 @@ class PoolConfig:
 
 
 class Sink(Protocol):
-    """Where examinations go. None of the calls but `wait_for_room` may block."""
+    """Where examinations go. None of the calls but those that wait may block."""
 
     def wait_for_room(self, timeout: float) -> bool:
         """Wait while too much is undecided; False after so many seconds."""
+
+    def wait_while_deciding(self, timeout: float) -> None:
+        """Wait until no decision is under way, at most so many seconds."""
 
     def submit(self, ticket: Ticket, examination: Examination) -> None:
         """Take a finished examination."""
@@ -190,6 +196,9 @@ class WorkerPool:
         while not self._is_to_end(number):
             if not self._sink.wait_for_room(_LOOK_SECONDS) or not self._slots.acquire(timeout=_LOOK_SECONDS):
                 continue
+            if self._tickets.is_left_to_one:
+                # One after the other they get on faster than if they hand the interpreter's lock to and fro.
+                self._sink.wait_while_deciding(_TURN_SECONDS)
             if (ticket := self._tickets.get(_IDLE_SECONDS)) is None:
                 self._slots.release()
                 continue

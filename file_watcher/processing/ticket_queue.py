@@ -49,6 +49,11 @@ class TicketQueue:
     def __len__(self) -> int:
         return len(self._tickets) + len(self._first)
 
+    @property
+    def is_left_to_one(self) -> bool:
+        """Whether many small files are being handed out, to one worker only."""
+        return self._parallelism.is_alone
+
     def put(self, ticket: Ticket, timeout: float) -> bool:
         """Queue a ticket; False where its lane stayed full for `timeout` seconds."""
         lane = self._first if ticket.is_first else self._tickets

@@ -291,6 +291,32 @@ def test_what_cannot_be_told_is_looked_at_later_and_keeps_nobody_waiting() -> No
         ]
 
 
+# taking turns
+
+
+def test_who_lets_a_decision_end_waits_for_it_and_no_longer_than_it_wants() -> None:
+    with working() as office:
+        office.stage.wait_while_deciding(0.0)  # none is under way
+        office.decider.gate.clear()
+        office.submit(ticket())
+        wait_for(lambda: office.stage.progress().doing, "the decision to begin")
+        began = time.monotonic()
+        office.stage.wait_while_deciding(0.05)
+        assert time.monotonic() - began >= 0.05, "it is still under way"
+        waited = threading.Event()
+
+        def wait() -> None:
+            office.stage.wait_while_deciding(30.0)
+            waited.set()
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not waited.is_set()
+        office.decider.gate.set()
+        assert waited.wait(10)
+        waiting.join(10)
+
+
 # nothing seems finished too early
 
 

@@ -58,6 +58,12 @@ class Outcomes(Telemetry):
         self.resting: list[tuple[Ticket, FileStat | None, float]] = []
         self.errors: list[str] = []
         self.has_room = True
+        self.turns = 0
+        """How often a worker let a decision end before it took a file."""
+
+    def wait_while_deciding(self, timeout: float) -> None:
+        assert 0 < timeout < 1
+        self.turns += 1
 
     def wait_for_room(self, timeout: float) -> bool:
         if not self.has_room:
@@ -263,6 +269,13 @@ def test_no_more_files_are_in_flight_than_allowed_even_while_tags_are_read() -> 
         for each in tags[4:]:
             each.set_result(None)
         assert len(outcomes.submitted) == 6
+
+
+def test_a_worker_that_is_alone_lets_decisions_end_before_it_takes_a_file() -> None:
+    with working(lambda ticket, now: Examination(seen(ticket))) as (pool, outcomes):
+        assert pool.put(ticket("a"), 1)
+        wait_for(lambda: len(outcomes.submitted) == 1, "the file")
+        assert outcomes.turns > 0
 
 
 # tags

@@ -76,6 +76,16 @@ def test_who_waits_is_woken_by_what_is_put_back() -> None:
     assert taken == [ticket(0)]
 
 
+def test_it_is_left_to_one_until_a_large_file_was_read() -> None:
+    tickets = TicketQueue(4)
+    tickets.put(ticket(0), 0.0)
+    assert tickets.is_left_to_one
+    began = time.monotonic()
+    tickets.get(0.0)
+    tickets.done(began, 1 << 20)
+    assert not tickets.is_left_to_one
+
+
 def test_an_empty_queue_gives_nothing() -> None:
     assert TicketQueue(4).get(0.01) is None
 
