@@ -123,9 +123,7 @@ class Debouncer:
             self._fold_where_crowded(now)
             return
         if entry is None:
-            is_unrecorded = is_unrecorded and hint.path not in self._background
-            entry = self._open(hint, library, now, now_ns, delay)
-            entry.is_unrecorded = is_unrecorded
+            entry = self._open(hint, library, now, now_ns, delay, is_unrecorded=is_unrecorded)
             self._dirty.date_back(entry, noticed)
         else:
             self.suppressed += 1
@@ -276,11 +274,15 @@ class Debouncer:
         entry = self._dirty.get(path)
         return path in self._background if entry is None else not entry.in_flight
 
-    def _open(self, hint: Hint, library: Library, now: float, now_ns: int, delay: float) -> Entry:
+    def _open(
+        self, hint: Hint, library: Library, now: float, now_ns: int, delay: float, *, is_unrecorded: bool
+    ) -> Entry:
+        """What rested in the background was told, so it has a row."""
         due = now + (self._timing_of(library).window if _opens_window(hint) else delay)
         entry = self._background.pop(hint.path, None)
         if entry is None:
             entry = Entry(hint.path, library, hint.source, now, now_ns, now, now, due)
+            entry.is_unrecorded = is_unrecorded
         entry.library, entry.source, entry.background = library, hint.source, False
         entry.noticed, entry.changed_ns, entry.waited_since = now, now_ns, now
         entry.is_first = self._goes_first is not None and self._goes_first(entry.path, library)

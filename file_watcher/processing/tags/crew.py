@@ -100,7 +100,7 @@ class Crew:
             child = idle[0]
             child.kill()
             self._part_with(child, selector)
-            log.info("tag_child_retired", pid=child.pid, answered=child.answered)
+            log.debug("tag_child_retired", pid=child.pid, answered=child.answered)
 
     def _take(self, arrived: list[Job]) -> None:
         for job in arrived:
@@ -210,8 +210,9 @@ class Crew:
         try:
             child = start_child(self._config)
         except OSError as exc:
-            if self._children:
-                self._next_start = time.monotonic() + _PAUSES_SECONDS[-1]
+            now = time.monotonic()
+            if self._open(now):
+                self._next_start = now + _PAUSES_SECONDS[-1]
                 log.warning("tag_child_not_added", reason=str(exc), effect="those that run read on")
             else:
                 self._count_barren(str(exc))

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from file_watcher.model import FileStat, Metadata
 from file_watcher.processing.tags import crew, process
 from file_watcher.processing.tags.crew import Crew
+from file_watcher.processing.tags.errors import TagsUnavailable
 from file_watcher.processing.tags.process import ChildConfig, ChildProcess, Job
 from file_watcher.processing.tags.processor import ProcessorUse
 from file_watcher.processing.tags.whole import WholeFile
@@ -165,6 +166,29 @@ def test_a_second_child_that_cannot_be_started_holds_nothing_up(
         whole = [reader.submit_whole(bytes(path), FileStat.of(path.stat())) for path in paths]
         assert [stem(future.result(PATIENCE)) for future in whole] == [path.stem for path in paths]
     assert [each["event"] for each in logs] == ["tag_child_not_added"]
+
+
+def test_where_none_can_be_started_beside_a_child_that_hangs_the_files_are_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow.mp3"
+    slow.write_bytes(slow_mp3(60_000))
+    real = process.start_child
+
+    def start(config: ChildConfig) -> ChildProcess:
+        if tag_children():
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        return real(config)
+
+    monkeypatch.setattr(crew, "start_child", start)
+    with tag_reader() as reader:
+        hung = submit(reader, slow)
+        child = suspended(slow)
+        with pytest.raises(TagsUnavailable):
+            submit(reader, titled(tmp_path, "song")).result(PATIENCE)
+        assert not hung.done()
+        child.resume()
+        assert title(hung) == "a"
 
 
 def test_more_or_fewer_children_read_once_that_is_wanted(
