@@ -248,7 +248,8 @@ def test_a_stage_that_hangs_fails_the_liveness_until_it_moves_again(
 
 def test_every_stage_is_watched_and_the_log_alone_is_not_vital(at: Scenery, tmp_path: Path) -> None:
     with serving(at.service(f"sqlite:///{tmp_path / 'state' / 'catalog.db'}")) as service:
-        watchdog = service.service._watchdog
+        # Its parts are well before the service has started to watch over them.
+        watchdog = wait_for(lambda: service.service._watchdog, "the watchdog")
         assert watchdog is not None
         watched = [source() for source in watchdog._stages]
         journal = page(service, "/readyz")[1]["components"]["journal"]
