@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -161,7 +162,7 @@ class SessionLock:
                 raise
             except CatalogUnavailable as exc:
                 log.warning("catalog_ownership_lost", reason=str(exc), effect="it is taken again")
-                self.release()
+                self._end_session()
         if self._session is None:
             self.acquire()
 
@@ -179,7 +180,23 @@ class SessionLock:
         return session.exec_driver_sql(self._database.driver_sql(sql), values).first()
 
     def release(self) -> None:
-        """Give the ownership back; a session that the server ended has given it back already."""
+        """Give the ownership back; a session that the server ended has given it back already.
+
+        Another may have it as soon as this returns. Where the server does not answer, it has it as soon as
+        the server notices that the session ended.
+        """
+        session = self._session
+        if session is not None:
+            # The end of the session alone frees the lock only when the server's process has seen it.
+            with (
+                suppress(CatalogUnavailable, CatalogError),
+                self._database.briefly(),
+                self._database.asking(),
+            ):
+                self._ask(session, "SELECT pg_advisory_unlock(?)", self._key)
+        self._end_session()
+
+    def _end_session(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             self._database.end_session(session)

@@ -275,6 +275,35 @@ def test_an_instance_is_owned_once_per_database(postgres_url: str, remote: Datab
         neighbour.release()
 
 
+def test_what_was_given_back_may_be_taken_before_the_server_has_seen_the_session_end(
+    remote: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, heir = SessionLock(remote, "abc12345"), SessionLock(remote, "abc12345")
+    unseen: list[Connection] = []
+    lock.acquire()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote, "end_session", unseen.append)
+        lock.release()
+    heir.acquire()
+
+    heir.release()
+    remote.end_session(*unseen)
+
+
+def test_giving_back_what_a_server_no_longer_answers_for_is_no_failure(
+    remote: Database, postgres: PostgresCluster
+) -> None:
+    lock = SessionLock(remote, "abc12345")
+    lock.acquire()
+    postgres.terminate_connections()
+
+    lock.release()
+
+    wait_for(lambda: _acquired(lock), "the server to give the lock away")
+    lock.release()
+
+
 def test_an_owner_whose_session_was_ended_owns_no_more(remote: Database, postgres: PostgresCluster) -> None:
     lock = SessionLock(remote, "abc12345")
     lock.acquire()
