@@ -30,6 +30,8 @@ class ClaimFinder:
 
     def find(self, seen: Iterable[tuple[Observation, FileStat]]) -> dict[bytes, Claim]:
         """At most one claim for each observed path, and at most one on each row; the stronger ones win."""
+        if self._view.is_empty:
+            return {}
         seen = list(seen)
         rivals: defaultdict[Content, Counter[bytes]] = defaultdict(Counter)
         for each, stat in seen:

@@ -36,6 +36,11 @@ class CatalogView:
             self._original[record.file_id] = record
             self._index(record)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row was loaded, so that nothing that is seen can be a known file."""
+        return not self._original
+
     def at(self, path: bytes) -> FileRecord | None:
         """The row at the path, as this round has left it."""
         return self._by_path.get(path)
