@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Final
 
+from tests.benchmarks.bare_import import bare_import
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.corpus import json_library
 from tests.benchmarks.figure import Figure
@@ -21,8 +22,10 @@ def measure(bench: Bench, runs: int) -> list[Figure]:
     """5,000 JSON files of a few hundred bytes."""
     files = bench.count(_FILES, least=500)
     imports: list[Import] = []
+    bare: list[float] = []
 
     def rate() -> float:
+        bare.append(bare_import(bench, root, files))
         imports.append(run_import(bench, root, files, tagged=False, FILE_WATCH_PATTERNS="*.json"))
         return imports[-1].files_per_second
 
@@ -36,6 +39,7 @@ def measure(bench: Bench, runs: int) -> list[Figure]:
     facts = {
         "seconds_to_first": median(done.first_seconds for done in imports),
         "seconds_to_last": median(done.total_seconds for done in imports),
+        "files_per_second_if_nothing_were_decided": median(bare),
     }
     what = f"{files:,} JSON files without tags, from the first to the last confirm"
     against = "the publisher alone with as many messages"
