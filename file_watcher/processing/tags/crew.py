@@ -189,7 +189,7 @@ class Crew:
         if free := [child for child in self._children if not child.load]:
             return free[0]
         may_start = len(self._children) < self._size and now >= self._next_start
-        return self._start_child(selector) if may_start else None
+        return self._start_child(now, selector) if may_start else None
 
     def _child_for_others(self, now: float, selector: selectors.BaseSelector) -> ChildProcess | None:
         """The least loaded child that may take more, or a new one where that is worth it."""
@@ -202,17 +202,18 @@ class Crew:
             return best if best.load < WINDOW else None
         most = self._size if candidates else self._size + 1
         may_start = len(self._children) < most and now >= self._next_start
-        if may_start and (child := self._start_child(selector)) is not None:
+        if may_start and (child := self._start_child(now, selector)) is not None:
             return child
         return best if best is not None and best.load < WINDOW else None
 
-    def _start_child(self, selector: selectors.BaseSelector) -> ChildProcess | None:
+    def _start_child(self, now: float, selector: selectors.BaseSelector) -> ChildProcess | None:
+        """A new one; None where that failed, after which nothing waits any more if it was one time too many."""
         try:
             child = start_child(self._config)
         except OSError as exc:
-            now = time.monotonic()
+            # As of the moment at which one was wanted: a start that fails may take long.
             if self._open(now):
-                self._next_start = now + _PAUSES_SECONDS[-1]
+                self._next_start = time.monotonic() + _PAUSES_SECONDS[-1]
                 log.warning("tag_child_not_added", reason=str(exc), effect="those that run read on")
             else:
                 self._count_barren(str(exc))

@@ -168,6 +168,37 @@ def test_a_second_child_that_cannot_be_started_holds_nothing_up(
     assert [each["event"] for each in logs] == ["tag_child_not_added"]
 
 
+def test_a_start_that_takes_so_long_to_fail_that_the_only_child_hangs_meanwhile_gives_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow.mp3"
+    slow.write_bytes(slow_mp3(60_000))
+    paths = [titled(tmp_path, f"{number}") for number in range(20)]
+    real = process.start_child
+    children: list[ChildProcess] = []
+    refused: list[float] = []
+
+    def start(config: ChildConfig) -> ChildProcess:
+        if len(refused) < 2 or children:
+            if children:
+                wait_for(lambda: children[0].is_slow(time.monotonic(), 2.0), "the child to hang")
+            refused.append(time.monotonic())
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        children.append(real(config))
+        return children[0]
+
+    monkeypatch.setattr(crew, "start_child", start)
+    monkeypatch.setattr(crew, "_SLOW_SECONDS", 2.0)
+    with tag_reader(processes=2) as reader:
+        hung = submit(reader, slow)
+        child = suspended(slow)
+        whole = [reader.submit_whole(bytes(path), FileStat.of(path.stat())) for path in paths]
+        wait_for(lambda: len(refused) == 3, "the start that fails")
+        child.resume()
+        assert title(hung) == "a"
+        assert [stem(future.result(PATIENCE)) for future in whole] == [path.stem for path in paths]
+
+
 def test_where_none_can_be_started_beside_a_child_that_hangs_the_files_are_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
