@@ -1,7 +1,7 @@
 """The service: start order, stop order and what happens in between, on one screen.
 
-`assembly` builds the parts; here they live. The main thread waits; every other thread belongs to a part, but
-for `fw-open`, which opens the catalog: what a database or a disk keeps waiting does not hold up a stop.
+`assembly` builds the parts; here they live. The main thread waits; every other thread belongs to a part, but for
+those that open the catalog and take leave of it: what a database or a disk keeps waiting does not hold up a stop.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 STOP_SECONDS: Final = 4.5
 """A stop must be over within 5 s, whatever a disk or a server does (SPEC section 6)."""
 _GOODBYE_SECONDS: Final = 0.3
+"""At least, for each of the two farewells to a database."""
 _LOOK_SECONDS: Final = 0.1
 _OPENING_SECONDS: Final = 1.0
 """How long a stop waits for a catalog that is being opened."""
@@ -194,7 +195,7 @@ class Service:
 
     def _shut_down(self, parts: Parts) -> None:
         """Upstream first: notice nothing new, finish what is in hand, flush the confirms."""
-        whole = Deadline(STOP_SECONDS)
+        whole = Deadline(STOP_SECONDS - 2 * _GOODBYE_SECONDS)
         steering = () if parts.steering is None else (parts.steering,)
         upstream = (
             *steering,
@@ -240,7 +241,8 @@ class Service:
         if self._journal is not None:
             self._journal.close()
         if self._owner is not None:
-            self._owner.release()
+            # Nor may it hold up the end here: it frees the lock itself once it has seen that the session ended.
+            spawn("fw-release", self._owner.release, self._fail).join(_GOODBYE_SECONDS)
         self._database.close()
         if self._http is not None:
             self._http.close()

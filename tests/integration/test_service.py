@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -220,6 +221,30 @@ def test_it_stops_in_time_while_tags_are_read_and_tells_no_file_without_them(
     at.check_mirror()
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_it_stops_in_time_while_the_database_hangs(
+    at: Scenery, postgres: PostgresCluster, postgres_url: str, seconds: float
+) -> None:
+    """Whatever is asked when it begins to hang, and also where nobody has noticed yet."""
+    try:
+        with serving(at.service(postgres_url)) as service:
+            at.file("a.mp3")
+            service.sync()
+            postgres.suspend()
+            since = time.monotonic()
+            wait_for(lambda: time.monotonic() >= since + seconds, "it to hang for a while")
+    finally:
+        postgres.resume()
+    wait_for(lambda: threads_left() == set(), "the threads that asked it to end", 30)
+    with serving(at.service(postgres_url)) as service:
+        assert at.told(service)[-1] == "library.scanned"
+
+
+def threads_left() -> set[str]:
+    """Names of the service's threads that run still."""
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("fw-")}
+
+
 def waiting_in(service: InsideService) -> int:
     """How many messages wait in its outbox."""
     return 0 if service.service._parts is None else service.parts.relay._outbox.depth()[0]
@@ -419,8 +444,8 @@ def test_it_can_be_stopped_while_another_process_keeps_its_catalog_locked(
             wait_for(
                 lambda: is_owned(tmp_path / "state" / "catalog.db") is not None, "it to open the catalog"
             )
-        assert "fw-open" in [thread.name for thread in threading.enumerate()], "it waits for the lock still"
-    wait_for(lambda: "fw-open" not in [each.name for each in threading.enumerate()], "the thread to end", 30)
+        assert "fw-open" in threads_left(), "it waits for the lock still"
+    wait_for(lambda: "fw-open" not in threads_left(), "the thread to end", 30)
 
 
 def test_connections_that_are_ended_in_the_middle_cost_no_change(
