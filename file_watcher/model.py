@@ -361,4 +361,4 @@ class Ticket:
     by_worker: bool = False
     """A worker itself is to read it: no child process could."""
     is_unrecorded: bool = False
-    """A scan found it and nobody has said more of it: no row had its path, nor its inode."""
+    """A scan has just found it, and no row had its path, nor its inode: mostly none has by now."""

@@ -80,7 +80,8 @@ class Surroundings(Protocol):
         """Begin to read the medium's tags; None where the file is no medium."""
 
     def read_whole(self, path: bytes, stat: FileStat) -> WholeFuture | None:
-        """Begin to read and hash the small medium, and to read its tags; None where the file is no medium."""
+        """Begin to read and hash the small medium, and to read its tags; None where the file is no medium, or read it
+        yourself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,7 @@ class Examiner:
             rows = self._at.find(ticket.path, 0)
             links = self._links(ticket, None, rows) + self._wanted_names(ticket)
             return Examination(self._observation(ticket, sight), other_links=links)
-        # A row that came since saves no more than a reading: the decider asks anew.
-        rows = () if ticket.is_unrecorded else self._at.find(ticket.path, sight.inode)
+        rows = () if self._needs_no_row(ticket) else self._at.find(ticket.path, sight.inode)
         links = self._links(ticket, sight, rows)
         if not ticket.must_hash and not self._must_read(ticket, sight, rows):
             return self._leave_unread(ticket, sight, rows, links, now)
@@ -233,13 +233,24 @@ class Examiner:
 
     # -- rows and names ------------------------------------------------------------------------------
 
+    def _needs_no_row(self, ticket: Ticket) -> bool:
+        """A row that came since the scan would save a reading, and the decider asks for it; but the turn of a stream
+        depends on what was told of it."""
+        return ticket.is_unrecorded and self._stream_of(ticket.library) is None
+
     def _links(self, ticket: Ticket, sight: FileStat | None, rows: Sequence[FileRecord]) -> tuple[bytes, ...]:
         """Other names of the file that is here, and of the one that was: a write under this name hints at none
         of them. Only the kernel's hints are passed on; names that wait for their decision would hint at
         each other for ever."""
         if ticket.source is not Source.KERNEL:
             return ()
-        links = [row for row in rows if sight and not row.stat.same_bytes_likely(sight)]
+        # A close of what was written counts as a write although size and mtime are as before.
+        wrote = ticket.closed or ticket.must_hash
+        links = [
+            row
+            for row in rows
+            if sight and row.stat != sight and (wrote or not row.stat.same_bytes_likely(sight))
+        ]
         for own in rows:
             if own.path == ticket.path and not (sight and own.stat.same_file(sight)):
                 links.extend(self._at.find(ticket.path, own.stat.inode))

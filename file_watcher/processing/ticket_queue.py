@@ -51,7 +51,7 @@ class TicketQueue:
 
     @property
     def is_left_to_one(self) -> bool:
-        """Whether many small files are being handed out, to one worker only."""
+        """Whether files are handed out to one worker only, as small ones are where many wait, and at first."""
         return self._parallelism.is_alone
 
     def put(self, ticket: Ticket, timeout: float) -> bool:

@@ -107,7 +107,7 @@ class Debouncer:
 
         `background` only makes sure of what is told already. `noticed` dates the hint back where it
         stands for an earlier one, and `moved_from` adds to what the hint itself names. `is_unrecorded`: a scan found
-        it, and no row of the catalog can be of it; it holds as long as nobody else has said anything of the path.
+        it, and no row of the catalog can be of it; it holds until the path is hinted at once more or taken.
         """
         noticed = now if noticed is None else noticed
         if background:

@@ -19,11 +19,13 @@ class NewFiles:
 
     def __init__(
         self,
+        wait_for_room: Callable[[], int],
         recorded: Callable[[Collection[int]], Collection[int]],
         hint: Callable[[Sequence[tuple[bytes, bool]]], None],
     ) -> None:
-        """`recorded(inodes)`: those that have a row anywhere; `hint` gets each path with whether no row can be
-        of its file."""
+        """`wait_for_room()` says how many may be hinted at together, at least one; `recorded(inodes)`: those that
+        have a row anywhere; `hint` gets each path with whether no row can be of its file."""
+        self._wait_for_room = wait_for_room
         self._recorded = recorded
         self._hint = hint
         self._found: list[tuple[bytes, int]] = []
@@ -37,6 +39,10 @@ class NewFiles:
     def flush(self) -> None:
         """Hint at what was gathered."""
         found, self._found = self._found, []
-        if found:
-            recorded = self._recorded([inode for _, inode in found])
-            self._hint([(path, inode not in recorded) for path, inode in found])
+        at = 0
+        while at < len(found):
+            # First, since it may take long: others may have told of a file meanwhile, so that it has a row.
+            part = found[at : at + self._wait_for_room()]
+            recorded = self._recorded([inode for _, inode in part])
+            self._hint([(path, inode not in recorded) for path, inode in part])
+            at += len(part)

@@ -279,13 +279,14 @@ class ScanStage:
         def is_given_up() -> bool:
             return self._is_given_up(job)
 
-        def hint(files: Sequence[tuple[bytes, bool]]) -> None:
-            at_once = max(1, self._comparison.room // _PARTS)
-            for start in range(0, len(files), at_once):
-                self._comparison.wait_for_room(1, is_given_up)
-                self._scheduler.look_at_new(files[start : start + at_once], job.library, job.source)
+        def wait_for_room() -> int:
+            self._comparison.wait_for_room(1, is_given_up)
+            return max(1, self._comparison.room // _PARTS)
 
-        new = NewFiles(self._comparison.recorded_inodes, hint)
+        def hint(files: Sequence[tuple[bytes, bool]]) -> None:
+            self._scheduler.look_at_new(files, job.library, job.source)
+
+        new = NewFiles(wait_for_room, self._comparison.recorded_inodes, hint)
 
         def should_stop() -> bool:
             # Asked before each listing, which may hang, and every few entries.
@@ -300,6 +301,7 @@ class ScanStage:
             if finding.only_ctime or (finding.only_racy and job.source is Source.RESCAN):
                 self._scheduler.look_at(finding.path, job.library, job.source, background=True)
                 return
+            new.flush()
             self._comparison.wait_for_room(1, is_given_up)
             self._scheduler.look_at(finding.path, job.library, job.source)
 

@@ -155,6 +155,23 @@ def test_a_barrier_right_after_many_changes_covers_them_all(at: Scenery) -> None
         at.check_mirror()
 
 
+def test_a_write_that_leaves_size_and_mtime_as_they_were_is_told_of_all_names_of_the_file(
+    at: Scenery,
+) -> None:
+    one = at.file("one.mp3", b"1" * 5_000)
+    (at.library / "two.mp3").hardlink_to(one)
+    with serving(at.service()) as service:
+        service.sync()
+        before = one.stat()
+        with one.open("r+b") as file:
+            file.write(b"2" * 5_000)
+            file.flush()
+            os.utime(one, ns=(before.st_atime_ns, before.st_mtime_ns))
+        service.sync()
+        at.drained()
+        at.check_mirror()
+
+
 def test_a_barrier_has_a_polled_library_scanned(at: Scenery) -> None:
     with serving(at.service(observer="polling", poll_interval="1h")) as service:
         service.sync()

@@ -2,7 +2,7 @@
 
 Where a disk lets one wait (a cold one that turns, one behind a network), it is better asked by all workers at once.
 So what the children's readings took is watched, and while it is much more than hashing takes they get none; now and
-then it is tried again. Pure: takes the time as an argument; its caller sees to it that one call comes after the other.
+then it is tried again. Pure: takes the time as an argument. One thread notes at a time; any may ask.
 """
 
 from __future__ import annotations

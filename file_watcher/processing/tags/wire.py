@@ -75,7 +75,7 @@ def whole_of(content: list[Any]) -> tuple[Any, Hashes]:
     try:
         metadata, sha256, xxh128, read_at_ns, seconds = content
         hashes = Hashes(bytes.fromhex(sha256), bytes.fromhex(xxh128), int(read_at_ns), float(seconds))
-    except TypeError as exc:
+    except (TypeError, OverflowError) as exc:
         raise ValueError(f"no hashes: {content!r}") from exc
     if (len(hashes.sha256), len(hashes.xxh128)) != (_SHA256_SIZE, _XXH128_SIZE):
         raise ValueError(f"hashes of another size: {content!r}")

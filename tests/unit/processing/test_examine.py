@@ -328,6 +328,16 @@ def test_a_write_under_one_name_makes_the_other_names_dirty() -> None:
     assert examine(around).other_links == (B, b"/lib/c")
 
 
+@pytest.mark.parametrize("ticket", [{"closed": True}, {"must_hash": True}])
+def test_a_write_that_left_size_and_mtime_as_they_were_makes_the_other_names_dirty(
+    ticket: dict[str, object],
+) -> None:
+    around = Around(sight=STAT._replace(ctime_ns=9), rows=[row(), row(B)])
+    assert examine(around, **ticket).other_links == (B,)
+    around = Around(rows=[row(), row(B)])
+    assert examine(around, **ticket).other_links == (), "nothing was written"
+
+
 def test_a_touch_of_the_ctime_makes_no_other_name_dirty() -> None:
     around = Around(sight=STAT._replace(ctime_ns=9), rows=[row(), row(B)])
     assert examine(around).other_links == ()
@@ -389,6 +399,12 @@ def test_each_library_settles_by_its_own_rules() -> None:
 
 
 # -- streams -------------------------------------------------------------------------------------------
+
+
+def test_a_stream_that_a_scan_found_just_before_it_was_told_is_not_told_as_growing_again() -> None:
+    around = Around(rows=[row()], is_open=True)
+    seen = observed(examine_stream(around, 20, source=Source.SCAN, is_unrecorded=True))
+    assert (seen.growing, seen.fingerprint, around.reads) == (False, None, 0)
 
 
 def examine_stream(around: Around, age: float, **ticket: object) -> Examination:

@@ -223,6 +223,14 @@ def test_a_scan_tells_apart_what_nobody_knows_and_what_may_have_moved(at: Room) 
     assert at.next_paths(1) == [os.fsencode(at.root / "before.mp3")]
 
 
+def test_new_files_do_not_wait_for_the_room_that_a_changed_one_needs(tmp_path: Path) -> None:
+    with working(tmp_path, room=1) as at:
+        first, new, changed = at.file("a.mp3"), at.file("b.mp3"), at.file("c.mp3")
+        at.rows.paths[changed] = NO_STAT
+        at.request()
+        assert at.next_paths(3) == [first, new, changed]
+
+
 def test_a_scan_is_not_finished_while_a_finding_is_undecided(at: Room) -> None:
     at.file("a.mp3")
     job = at.request()

@@ -99,6 +99,7 @@ def test_nonsense_instead_of_an_answer_is_an_error() -> None:
         [None, "no digits", "00" * 16, 1, 0.5],
         [None, None, "00" * 16, 1, 0.5],
         [None, "00" * 32, "00" * 16, None, 0.5],
+        [None, "00" * 32, "00" * 16, float("inf"), 0.5],
     ],
 )
 def test_nonsense_instead_of_hashes_is_an_error(content: object) -> None:
