@@ -27,6 +27,7 @@ from file_watcher.processing.evidence import folders_above, may_be_the_file
 from file_watcher.processing.held import HeldObservations
 from file_watcher.processing.reconcile import Round
 from file_watcher.processing.view import CatalogView, RowChanges
+from file_watcher.processing.waypoints import Waypoints
 
 
 class Ledger(Protocol):
@@ -105,6 +106,7 @@ class Decider:
         self._clock = clock
         self._undecided = undecided
         self._held = HeldObservations()
+        self._waypoints = Waypoints()
 
     def __len__(self) -> int:
         """How many observations are held."""
@@ -126,6 +128,7 @@ class Decider:
         whose fate is unknown is harmless, since the rows are read anew.
         """
         undecided = Undecided() if len(self._held) > self._config.most_held else self._undecided(now)
+        observations = self._follow(observations, now)
         pending = self._gather(observations, now, undecided)
         if not pending:
             return Outcome()
@@ -136,6 +139,13 @@ class Decider:
         rescanned = {each.observation.path for each in pending if each.observation.source is Source.RESCAN}
         outcome.missed = sum(event.path in rescanned for event in decision.events)
         return outcome
+
+    def _follow(self, observations: Sequence[Observation], now: float) -> Sequence[Observation]:
+        """Put together what several moves of one file told."""
+        for seen in observations:
+            self._waypoints.note(seen, now)
+        self._waypoints.forget(now - self._config.move_window, self._held.is_gone)
+        return [self._waypoints.with_earlier_ones(seen) for seen in observations]
 
     def _gather(self, observations: Sequence[Observation], now: float, undecided: Undecided) -> list[Pending]:
         """New observations with those held ones that may be decidable now."""

@@ -30,6 +30,10 @@ class HeldObservations:
         """What is held for the path."""
         return self._gone.get(path) or self._there.get(path)
 
+    def is_gone(self, path: bytes) -> bool:
+        """Whether a file that is gone from the path is waited for."""
+        return path in self._gone
+
     def is_owed(self, path: bytes) -> bool:
         """Whether a file that is gone from the path was still to be read."""
         held = self._gone.get(path)

@@ -25,6 +25,7 @@ from typing import Final
 from file_watcher.model import FileStat, Hint, HintKind, Library, Source, Ticket, Undecided
 from file_watcher.watching.dirty import DebounceBounds, DirtyPaths, TimingOf
 from file_watcher.watching.entry import NOBODY, Entry, stronger
+from file_watcher.watching.origins import with_earlier_ones
 from file_watcher.watching.readings import LongReadings
 
 _SHARE: Final = 4
@@ -332,14 +333,15 @@ class Debouncer:
         if hint.is_folder:
             self._dirty.mark_folder(entry)
         entry.closed |= hint.kind is HintKind.CLOSED
-        entry.moved_from |= moved_from
         if hint.moved_from is not None:
-            entry.moved_from |= {hint.moved_from}
-            if origin := self._dirty.get(hint.moved_from):
-                entry.moved_from |= origin.moved_from
-                entry.closed |= origin.closed
-        # A reading that was owed under the name before is owed under this one.
-        entry.must_hash |= any(self._dirty.owes_reading(path) for path in entry.moved_from)
+            moved_from |= {hint.moved_from}
+        if not moved_from:
+            return
+        origins = with_earlier_ones(moved_from, self._dirty.get)
+        entry.moved_from |= origins
+        # What was owed under a name before is owed under this one.
+        entry.closed |= any(origin.closed for path in origins if (origin := self._dirty.get(path)))
+        entry.must_hash |= any(self._dirty.owes_reading(path) for path in origins)
 
     # -- whose turn it is ----------------------------------------------------------------------------
 
@@ -391,6 +393,7 @@ class Debouncer:
     def _land(self, entry: Entry, ticket: Ticket, now: float) -> None:
         """The ticket is no longer in flight; a folder that waited for its place has its turn."""
         entry.in_flight = entry.is_being_read = False
+        entry.taken_from = NOBODY
         self._dirty.in_flight -= 1
         self._background_in_flight.discard(entry.path)
         self._folders_in_flight -= ticket.is_folder

@@ -26,6 +26,8 @@ class Entry:
     closed: bool = False
     must_hash: bool = False
     moved_from: frozenset[bytes] = NOBODY
+    taken_from: frozenset[bytes] = NOBODY
+    """The paths that what is in flight was moved from."""
     last_stat: FileStat | None = None
     told_growing: float | None = None
     in_flight: bool = False
@@ -66,7 +68,7 @@ class Entry:
         self.in_flight = True
         self.is_being_read = self.closed or self.must_hash
         self.is_folder = self.closed = self.must_hash = self.is_unrecorded = False
-        self.moved_from = NOBODY
+        self.taken_from, self.moved_from = self.moved_from, NOBODY
         self.source = Source.RECHECK
         return ticket
 
@@ -94,6 +96,11 @@ class Entry:
     def keeps_waiting(self, since: float) -> bool:
         """Whether looks at the file since then have found that somebody still writes."""
         return self.last_stat is not None and not self.in_flight and self.waited_since < since
+
+    @property
+    def origins(self) -> frozenset[bytes]:
+        """All paths that it was moved from, by hints that are undecided."""
+        return self.moved_from | self.taken_from
 
     @property
     def is_known_now(self) -> bool:

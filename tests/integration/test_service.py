@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,12 @@ class Scenery:
 @pytest.fixture
 def at(tmp_path: Path, broker_url: str, exchange: str) -> Scenery:
     return Scenery(tmp_path, broker_url, exchange)
+
+
+def let_pass(seconds: float) -> None:
+    """Go on later: what is tested depends on how long after another a thing happens."""
+    later = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() >= later, "time to pass")
 
 
 def page(service: InsideService, path: str) -> tuple[int, str]:
@@ -172,6 +179,28 @@ def test_a_write_that_leaves_size_and_mtime_as_they_were_is_told_of_all_names_of
         at.check_mirror()
 
 
+@pytest.mark.parametrize("edited", [0, 1, 2])
+def test_a_file_that_is_put_into_a_folder_which_is_renamed_at_once_has_moved(
+    at: Scenery, edited: int
+) -> None:
+    """Also where it is edited before, between or after the two moves."""
+    at.file("song.mp3")
+    (at.library / "new").mkdir()
+    acts: list[Callable[[], object]] = [
+        lambda: (at.library / "song.mp3").rename(at.library / "new/song.mp3"),
+        lambda: (at.library / "new").rename(at.library / "album"),
+    ]
+    name = ("song.mp3", "new/song.mp3", "album/song.mp3")[edited]
+    acts.insert(edited, lambda: at.file(name, b"edited"))
+    with serving(at.service(debounce_time="1s", move_window="2s")) as service:
+        at.told(service)
+        for act in acts:
+            act()
+            let_pass(0.4)
+        assert at.told(service) == ["moved song.mp3", "modified song.mp3"]
+        at.check_mirror()
+
+
 def test_a_barrier_has_a_polled_library_scanned(at: Scenery) -> None:
     with serving(at.service(observer="polling", poll_interval="1h")) as service:
         service.sync()
@@ -248,8 +277,7 @@ def test_it_stops_in_time_while_the_database_hangs(
             at.file("a.mp3")
             service.sync()
             postgres.suspend()
-            since = time.monotonic()
-            wait_for(lambda: time.monotonic() >= since + seconds, "it to hang for a while")
+            let_pass(seconds)
     finally:
         postgres.resume()
     wait_for(lambda: threads_left() == set(), "the threads that asked it to end", 30)

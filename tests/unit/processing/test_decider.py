@@ -105,6 +105,17 @@ def test_a_commit_that_failed_may_be_taken_again(desk: Desk) -> None:
     assert desk.tell(*seen, after=1.0) == [("renamed", B, A)]
 
 
+def test_a_file_that_moved_on_before_it_was_seen_and_was_then_written_has_moved(desk: Desk) -> None:
+    """As one that is put into a folder which is renamed at once: the two moves are told apart from each other."""
+    desk.know(A, b"one")
+    desk.world.rename(A, B)
+    desk.world.rename(B, C)
+    desk.world.write(C, b"other")
+    assert desk.tell(desk.see(A), desk.see(B, A)) == []
+    assert desk.tell(desk.see(C, B), after=1.5) == [("renamed", C, A), ("modified", C)]
+    assert desk.ledger.rows[C].fingerprint == fingerprint_of(b"other")
+
+
 def test_a_commit_of_unknown_fate_may_be_taken_again(desk: Desk) -> None:
     desk.know(A, b"one")
     desk.know(C, b"two")

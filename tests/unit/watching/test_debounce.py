@@ -279,6 +279,45 @@ def test_a_rename_of_what_was_renamed_remembers_the_first_name() -> None:
     assert tickets[C].moved_from == {A, B}
 
 
+def test_a_rename_of_what_was_renamed_and_is_looked_at_just_now_remembers_the_first_name() -> None:
+    watched = Watched()
+    watched.kernel(B, 10.0, HintKind.MOVED, moved_from=A)
+    looked_at = watched.take(11.0)
+    watched.kernel(C, 11.1, HintKind.MOVED, moved_from=B)
+    assert watched.take(12.1).moved_from == {A, B}
+    watched.debouncer.done(looked_at, 12.2)
+    watched.kernel(b"/lib/d", 12.3, HintKind.MOVED, moved_from=B)
+    assert watched.take(13.3).moved_from == {B}, "the decider knows of what was decided"
+
+
+def test_a_file_whose_folder_was_moved_next_remembers_the_first_name() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0, HintKind.CLOSED)
+    watched.kernel(b"/lib/old/x", 10.1, HintKind.MOVED, moved_from=A)
+    watched.scan(b"/lib/new/x", 10.2, moved_from=frozenset({b"/lib/old/x"}))
+    tickets = {ticket.path: ticket for ticket in watched.debouncer.due(11.5, 10)}
+    ticket = tickets[b"/lib/new/x"]
+    assert ticket.moved_from == {b"/lib/old/x", A}
+    assert ticket.closed
+
+
+def test_a_file_that_left_a_folder_which_had_just_been_moved_remembers_all_names() -> None:
+    watched = Watched()
+    watched.kernel(b"/lib/old/x", 10.0, HintKind.MOVED, moved_from=A)
+    watched.kernel(b"/lib/new", 10.1, HintKind.MOVED, moved_from=b"/lib/old", is_folder=True)
+    watched.kernel(B, 10.2, HintKind.MOVED, moved_from=b"/lib/new/x")
+    tickets = {ticket.path: ticket for ticket in watched.debouncer.due(11.5, 10)}
+    assert tickets[B].moved_from == {b"/lib/new/x", b"/lib/old/x", A}
+
+
+def test_folders_that_were_moved_into_one_another_have_an_end() -> None:
+    watched = Watched()
+    watched.kernel(A, 10.0, HintKind.MOVED, moved_from=A + b"/b", is_folder=True)
+    watched.kernel(B, 10.1, HintKind.MOVED, moved_from=A + b"/x")
+    tickets = {ticket.path: ticket for ticket in watched.debouncer.due(11.5, 10)}
+    assert tickets[B].moved_from == {A + b"/x", A + b"/b/x", A + b"/b/b/x"}
+
+
 def test_a_rename_of_what_was_closed_counts_as_closed() -> None:
     watched = Watched()
     watched.kernel(A, 10.0, HintKind.CLOSED)
