@@ -137,8 +137,8 @@ class Publisher:
         if self.circuit.view().state is not CircuitState.CLOSED:
             detail = f"connected to RabbitMQ at {at} again, and publishing; it counts as back once that lasts"
             return Health("broker", ok=False, detail=detail, facts={**facts, "reason": "returning"})
-        if session.refuses:
-            detail = f"RabbitMQ at {at} refuses all messages (is a queue full? drain it); {PROMISE}"
+        if (key := session.refused_key) is not None:
+            detail = f"RabbitMQ at {at} refuses messages of {key} (is a queue full? drain it); {PROMISE}"
             return Health("broker", ok=False, detail=detail, facts={**facts, "reason": "refused"})
         return Health("broker", ok=True, detail=f"connected to RabbitMQ at {at}", facts=facts)
 

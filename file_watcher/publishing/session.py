@@ -23,6 +23,7 @@ from file_watcher.publishing.job_routes import JobRoutes, WantedQueues, no_queue
 from file_watcher.publishing.lane import Listener
 from file_watcher.publishing.message import properties, queue_of_job
 from file_watcher.publishing.outage import ConfirmsOverdue
+from file_watcher.publishing.refusals import Refusals
 from file_watcher.publishing.size import SizeLimit
 from file_watcher.publishing.window import Window
 
@@ -32,8 +33,6 @@ _BURST: Final = 100
 """Publishes between two looks at the socket (about 6 ms), so that confirms and heartbeats are not kept waiting."""
 _CLOSE_SECONDS: Final = 1.0
 """How long an orderly close may take before the transport is cut; a blocked broker never answers it."""
-_NACK_FIRST, _NACK_CAP = 0.1, 5.0
-"""Seconds before refused messages are published again, doubled while nothing is accepted."""
 _REMIND_SECONDS: Final = 60.0
 """Between two lines about refused messages: a queue that stays full refuses some all the time."""
 _CHECK_SECONDS: Final = 1.0
@@ -79,8 +78,7 @@ class Session:
         self._listener = listener
         self._parameters = parameters
         self._inbox: deque[OutboxMessage] = deque()
-        self._refused: deque[OutboxMessage] = deque()
-        self._nack_seconds = _NACK_FIRST
+        self._refusals = Refusals()
         self._refusal_told_at = float("-inf")
         self._pump_is_due = False
         self._window = Window()
@@ -105,12 +103,12 @@ class Session:
     @property
     def unconfirmed(self) -> int:
         """How many messages were submitted and are neither confirmed nor returned."""
-        return len(self._inbox) + len(self._held) + len(self._refused) + len(self._window)
+        return len(self._inbox) + len(self._held) + len(self._refusals) + len(self._window)
 
     @property
-    def refuses(self) -> bool:
-        """Whether the broker has refused everything for about 6 s (a queue that rejects what it cannot hold)."""
-        return self._nack_seconds >= _NACK_CAP
+    def refused_key(self) -> str | None:
+        """The routing key of what the broker keeps refusing (a queue rejects what it cannot hold)."""
+        return self._refusals.lasting_key(time.monotonic())
 
     def submit(self, messages: Sequence[OutboxMessage]) -> None:
         """See `Lane.submit`. Wakes the loop once for a burst of calls."""
@@ -302,7 +300,8 @@ class Session:
             return
         routed, unrouted = self._window.acknowledge(method.delivery_tag, multiple=method.multiple)
         self.confirmed += len(routed) + len(unrouted)
-        self._nack_seconds = _NACK_FIRST
+        if self._refusals.is_active:
+            self._try_again_in(self._refusals.taken([*routed, *unrouted]))
         if routed:
             self._listener.on_confirmed(routed)
         if unrouted:
@@ -311,13 +310,13 @@ class Session:
     def _retry_refused(self, tag: int, *, multiple: bool) -> None:
         """Publish again later. Two events of one path are never in flight together, so order is kept."""
         refused = self._window.refuse(tag, multiple=multiple)
-        if not refused:
-            return
-        if not self._refused:
-            self._loop.call_later(self._nack_seconds, self._publish_refused)
+        if refused:
+            self._try_again_in(self._refusals.refused(refused, time.monotonic()))
             self._tell_refused(len(refused))
-            self._nack_seconds = min(_NACK_CAP, 2 * self._nack_seconds)
-        self._refused.extend(refused)
+
+    def _try_again_in(self, seconds: float | None) -> None:
+        if seconds is not None:
+            self._loop.call_later(seconds, self._publish_refused)
 
     def _tell_refused(self, count: int) -> None:
         now = time.monotonic()
@@ -328,9 +327,7 @@ class Session:
 
     @_guarded
     def _publish_refused(self) -> None:
-        refused = list(self._refused)
-        self._refused.clear()
-        self.submit(refused)
+        self.submit(self._refusals.take())
 
     @_guarded
     def _check_age(self) -> None:

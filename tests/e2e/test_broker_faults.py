@@ -266,12 +266,12 @@ def test_what_a_full_queue_refuses_is_published_until_it_is_taken(tmp_path: Path
         channel.queue_declare(at.queue, durable=True, arguments=full)
         channel.queue_bind(at.queue, at.exchange, "#")
     with trial(setting) as running:
-        running.wait_for_complaint("broker", "refuses all messages")
+        running.wait_for_complaint("broker", "refuses messages of file.created")
         running.change()
         running.service.kill()
         running.change()
         running.service.start()
-        running.wait_for_complaint("broker", "refuses all messages")
+        running.wait_for_complaint("broker", "refuses messages of file.created")
 
         def told_all() -> bool:
             running.consumer.drain()
