@@ -99,4 +99,4 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     answer_shells()
-    app(prog_name=PROGRAM if os.path.basename(sys.argv[0]) == PROGRAM else "file_watcher")
+    app(prog_name=PROGRAM if os.path.basename(sys.argv[0]) == PROGRAM else "python -m file_watcher")

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from file_watcher.model import Library, display
+from file_watcher.watching.doubt import approval_of
 from file_watcher.watching.memory import Memory
 from file_watcher.watching.mounts import Mount
 from file_watcher.watching.nested import MountIdentity, MountsBelow
@@ -88,7 +89,7 @@ class Disks:
             )
         if not parts:
             return None
-        return f"{', and '.join(parts)}. If that is meant: file_watcher approve {self._library.name}"
+        return f"{', and '.join(parts)}. If that is meant: {approval_of(self._library)}"
 
     def _accept(self, *, learn: Collection[bytes], forget: Collection[bytes]) -> None:
         if learn or forget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -59,5 +60,10 @@ def loss_doubt(library: Library, missing: int, known: int) -> Suspension:
     return Suspension(Doubt.LOSS, f"{missing} of {known} files are missing at once; {_mend(library)}")
 
 
+def approval_of(library: Library) -> str:
+    """The command by which a person approves of what was found in the library, to be copied."""
+    return f"python -m file_watcher approve {shlex.quote(library.name)}"
+
+
 def _mend(library: Library) -> str:
-    return f"if that is meant: file_watcher approve {library.name}"
+    return f"if that is meant: {approval_of(library)}"

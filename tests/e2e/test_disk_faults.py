@@ -223,7 +223,7 @@ def test_a_loss_is_told_when_it_was_seen_and_asks_first_when_it_was_not(
     shutil.rmtree(scene.library / "b")
     service.start()
     try:
-        service.wait_until_told("file_watcher approve library")
+        service.wait_until_told("python -m file_watcher approve library")
         service.approve("library")
         service.wait_until_ready()
         assert scene.told() == {"deleted": 200}

@@ -14,7 +14,7 @@ import pytest
 
 from file_watcher.errors import CatalogUnavailable, RetryableError
 from file_watcher.model import GONE, UNKNOWN, Library, Source
-from file_watcher.watching.doubt import Doubt, Suspension, loss_doubt
+from file_watcher.watching.doubt import Doubt, Suspension, approval_of, loss_doubt
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.lookout import Lookout
 from file_watcher.watching.memory import LossGuard, RememberedRoot
@@ -208,7 +208,7 @@ def test_another_root_than_the_remembered_one_is_suspended_until_it_is_approved(
     house.step()
     assert not house.is_active()
     assert not house.lookout.is_up
-    assert "file_watcher approve music" in (house.post.trouble() or "")
+    assert "python -m file_watcher approve music" in (house.post.trouble() or "")
 
     house.step()
     assert not house.is_active(), "waiting does not make it the right one"
@@ -331,6 +331,11 @@ def test_a_loss_is_counted_again_until_enough_is_back(house: House) -> None:
     house.step(1)
     assert house.is_active()
     assert first.is_trial
+
+
+def test_the_command_that_approves_can_be_copied() -> None:
+    library = Library(1, "Tom's music", "production", b"/m")
+    assert approval_of(library) == """python -m file_watcher approve 'Tom'"'"'s music'"""
 
 
 def test_an_approved_loss_is_accepted_by_the_next_scan_alone(house: House) -> None:
@@ -583,7 +588,7 @@ def test_a_disk_is_remembered_and_missed_at_the_next_start(house: House, table: 
     assert house.is_active()
     assert house.post.trouble() == (
         f"music is watched, but the disk usually mounted at {point} is away; its files are kept as they were told. "
-        "If that is meant: file_watcher approve music"
+        "If that is meant: python -m file_watcher approve music"
     )
     assert house.eyes.look(os.fsencode(point / "a.mp3"), house.library.id) is UNKNOWN
     assert house.post.is_caught_up(), "nobody waits for a disk"
