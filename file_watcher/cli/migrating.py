@@ -1,12 +1,10 @@
-"""`migrate`: make or upgrade the catalog's schema, say how it stands, or take it back. Owns no thread."""
+"""`migrate`: make or upgrade the catalog's schema, or say how it stands; `--undo` is `undoing`. Owns no thread."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +14,12 @@ from file_watcher.cli.asking import AsJson
 from file_watcher.cli.endings import FINE, MISUSED, WRONG, complain
 from file_watcher.cli.options import Given
 from file_watcher.cli.places import catalog_url
+from file_watcher.cli.undoing import take_back
 from file_watcher.errors import UsageError
 from file_watcher.ops.sanitize import escape_for_terminal, escape_in_json
 from file_watcher.settings import prepare_state_folder
 
 if TYPE_CHECKING:
-    from file_watcher.catalog.database import Database
     from file_watcher.catalog.schema import SchemaReport
 
 
@@ -41,13 +39,16 @@ def migrate(
         typer.Option(
             "--undo",
             help="Take everything back that `migrate` made, with the catalog and all messages that were not sent "
-            "yet; what belongs to another application stays. Refused while a service runs.",
+            "yet; what belongs to another application stays. Refused while a service runs, and without --yes.",
         ),
     ] = False,
     to: Annotated[
         str | None,
         typer.Option("--to", metavar="STEP", help="With --undo: only back to this step, such as 0003."),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --undo: yes, that catalog, and all that goes with it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Make or upgrade the catalog's schema. `run` does it by itself."""
@@ -55,11 +56,15 @@ def migrate(
         raise UsageError("--check and --undo exclude one another")
     if to is not None and not undo:
         raise UsageError("--to goes with --undo")
+    if yes and not undo:
+        raise UsageError("--yes goes with --undo")
     url = catalog_url(given.load().settings)
     if check:
         return _look(url, as_json=as_json)
     if undo:
-        return _undo(url, to, as_json=as_json)
+        words, document = take_back(url, to, is_meant=yes)
+        _tell(words, document, as_json=as_json)
+        return FINE
     return _migrate(url, as_json=as_json)
 
 
@@ -134,66 +139,6 @@ def _show(shown: str, found: SchemaReport) -> None:
     for line in found.adds:
         typer.echo(f"  {escape_for_terminal(line)}")
     complain(*(str(obstacle) for obstacle in found.obstacles))
-
-
-def _undo(url: str, to: str | None, *, as_json: bool) -> int:
-    from file_watcher.catalog import schema
-    from file_watcher.catalog.database import Database
-
-    with closing(Database(url)) as database:
-        if database.path is not None and not os.path.lexists(database.path):
-            raise UsageError(f"No catalog is at {database.shown}")
-        database.open()
-        before = schema.schema_state(database)
-        with _kept_from_services(database):
-            schema.downgrade(database, to or schema.NOTHING)
-        after = schema.schema_state(database)
-        shown = database.shown
-    if before == "empty":
-        words = f"There is nothing of file_watcher in {shown}."
-    elif to is None:
-        words = f"Everything of file_watcher is taken out of {shown}. The next `run` makes it anew."
-    else:
-        words = f"The schema of {shown} is taken back to {to}. The next `run` of this version upgrades it."
-    _tell(words, {"database": shown, "before": before, "state": after}, as_json=as_json)
-    return FINE
-
-
-@contextmanager
-def _kept_from_services(database: Database) -> Iterator[None]:
-    """Raise UsageError where a service works with the catalog; on SQLite none can begin to, in this block."""
-    from file_watcher.catalog.owner import OwnerLock
-
-    if database.path is None:
-        _refuse_beside_services(database)
-        yield
-        return
-    lock = OwnerLock(database.path)
-    lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _refuse_beside_services(database: Database) -> None:
-    """Heartbeats tell of those that are cut off for a moment, locks of those that hang."""
-    from file_watcher.catalog.owner import SessionLock
-    from file_watcher.catalog.schema import heartbeats
-    from file_watcher.cli.catalogs import HEARTBEAT_AGE_SECONDS
-
-    since_ns = time.time_ns() - int(HEARTBEAT_AGE_SECONDS * 1e9)
-    known = heartbeats(database)
-    living = [name for name, beat_ns in known.items() if beat_ns > since_ns]
-    if living:
-        raise UsageError(
-            f"A service works with {database.shown}: {', '.join(living)}. Stop it; where it was killed, wait for "
-            f"{HEARTBEAT_AGE_SECONDS:.0f} s"
-        )
-    for name in known:
-        lock = SessionLock(database, name)
-        lock.acquire()
-        lock.release()
 
 
 def _tell(words: str, document: dict[str, Any], *, as_json: bool) -> None:

@@ -9,13 +9,15 @@ from contextlib import closing
 import pytest
 from sqlalchemy import text
 
+from file_watcher.catalog.batch import Batch
 from file_watcher.catalog.database import Database
+from file_watcher.catalog.libraries import Libraries
 from file_watcher.catalog.owner import SessionLock
 from file_watcher.catalog.requests import Instances
 from file_watcher.catalog.schema import schema_state
-from file_watcher.cli.migrating import _undo as undo
+from file_watcher.cli.undoing import take_back
 from file_watcher.errors import CatalogBusy, UsageError
-from tests.support.catalog import opened
+from tests.support.catalog import ROOT, message, opened, record, store_of
 
 AN_HOUR_NS = 3600 * 10**9
 
@@ -39,7 +41,7 @@ def test_a_catalog_is_not_taken_from_a_service_that_was_heard_lately(
     database: Database, postgres_url: str
 ) -> None:
     with pytest.raises(UsageError, match=r"abc12345. Stop it; where it was killed, wait for 35 s"):
-        undo(postgres_url, None, as_json=False)
+        take_back(postgres_url, None, is_meant=True)
     assert schema_state(database) == "current"
 
 
@@ -50,21 +52,32 @@ def test_a_catalog_is_not_taken_from_a_service_that_hangs(database: Database, po
         owner = SessionLock(its_own, "abc12345")
         owner.acquire()
         with pytest.raises(CatalogBusy, match="instance abc12345"):
-            undo(postgres_url, None, as_json=False)
+            take_back(postgres_url, None, is_meant=True)
         owner.release()
     assert schema_state(database) == "current"
 
 
 def test_a_catalog_whose_service_was_killed_long_ago_can_be_taken_back(
-    database: Database, postgres_url: str, capsys: pytest.CaptureFixture[str]
+    database: Database, postgres_url: str
 ) -> None:
     heard_last(database, AN_HOUR_NS)
-    assert undo(postgres_url, "0001", as_json=False) == 0
+    lower, _ = take_back(postgres_url, "0001", is_meant=True)
     assert schema_state(database) == "older"
-    assert undo(postgres_url, None, as_json=False) == 0
+    everything, _ = take_back(postgres_url, None, is_meant=True)
     assert schema_state(database) == "empty"
-    assert undo(postgres_url, None, as_json=False) == 0
-    told = capsys.readouterr().out
-    assert "is taken back to 0001" in told
-    assert "Everything of file_watcher is taken out" in told
-    assert "There is nothing of file_watcher" in told
+    nothing, _ = take_back(postgres_url, None, is_meant=True)
+    assert "is taken back to 0001" in lower
+    assert "Everything of file_watcher is taken out" in everything
+    assert "There is nothing of file_watcher" in nothing
+
+
+def test_nothing_is_taken_back_before_somebody_says_that_it_is_meant(
+    database: Database, postgres_url: str
+) -> None:
+    heard_last(database, AN_HOUR_NS)
+    about = record("a.mp3")
+    Libraries(database).ensure_library(ROOT)
+    store_of(database).commit(Batch(inserts=(about,), messages=(message(about),)))
+    with pytest.raises(UsageError, match=r"would empty the catalog .*, with 1 file and 1 unsent message"):
+        take_back(postgres_url, None, is_meant=False)
+    assert schema_state(database) == "current"

@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect
 
+from file_watcher.catalog.batch import Batch
+from file_watcher.catalog.database import Database
+from file_watcher.catalog.holdings import Holdings, holdings
 from file_watcher.catalog.libraries import Libraries
+from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.owner import OwnerLock
 from file_watcher.catalog.schema import REVISIONS, downgrade, schema_state
-from tests.support.catalog import opened
+from tests.support.catalog import ROOT, message, opened, record, store_of
 from tests.unit.cli.conftest import Invoke
 
 
@@ -85,7 +89,7 @@ def test_a_table_that_cannot_be_shared_is_told_before_anything_is_made(invoke: I
 def test_everything_can_be_taken_back_and_made_again(invoke: Invoke, url: str) -> None:
     with opened(url) as database:
         Libraries(database).ensure_libraries([b"/music"], "abc12345")
-        undone = invoke("migrate", "--undo", "--database-url", url)
+        undone = invoke("migrate", "--undo", "--yes", "--database-url", url)
         with database.reading() as connection:
             left = set(inspect(connection).get_table_names())
     again, made = (invoke("migrate", *undo, "--database-url", url) for undo in (["--undo"], []))
@@ -99,7 +103,7 @@ def test_everything_can_be_taken_back_and_made_again(invoke: Invoke, url: str) -
 def test_a_catalog_goes_back_to_the_step_of_an_earlier_version(invoke: Invoke, url: str) -> None:
     with opened(url) as database:
         Libraries(database).ensure_libraries([b"/music"], "abc12345")
-        back = invoke("migrate", "--undo", "--to", "0003", "--json", "--database-url", url)
+        back = invoke("migrate", "--undo", "--to", "0003", "--yes", "--json", "--database-url", url)
         with database.reading() as connection:
             rows = connection.exec_driver_sql("SELECT path, is_watched FROM libraries").all()
         forward = invoke("migrate", "--undo", "--to", "0004", "--database-url", url)
@@ -107,6 +111,48 @@ def test_a_catalog_goes_back_to_the_step_of_an_earlier_version(invoke: Invoke, u
     assert rows == [("/music", 0)]
     assert forward.exit_code == 2
     assert "can be taken back to base, 0001, 0002, not to 0004" in forward.stderr
+
+
+def fill(database: Database) -> None:
+    """Two files, one message that waits and one that does not, and a rule."""
+    library, about = Libraries(database).ensure_library(ROOT), record("a.mp3")
+    store_of(database).commit(Batch(inserts=(about, record("b.mp3", inode=43)), messages=(message(about),)))
+    outbox = Outbox(database, [library.id])
+    outbox.record([message(record("c.mp3"))])
+    outbox.mark_published([1])
+    with database.writing() as connection:
+        connection.exec_driver_sql("INSERT INTO fw_library_rules VALUES (1, 'debounce_time', '2s')")
+
+
+def test_a_catalog_is_emptied_only_by_who_says_that_it_is_meant(
+    invoke: Invoke, url: str, tmp_path: Path
+) -> None:
+    with opened(url) as database:
+        fill(database)
+        result = invoke("migrate", "--undo", "--database-url", url)
+        assert schema_state(database) == "current"
+        assert holdings(database) == Holdings(files=2, unsent=1, rules=1, open_jobs=0)
+    assert (result.exit_code, result.stdout) == (2, "")
+    told = " ".join(result.stderr.split())
+    assert f"would empty the catalog {tmp_path}/new/catalog.sqlite3, with 2 files and 1 unsent" in told
+    assert "Say --yes if that is meant" in told
+
+
+def test_what_a_later_step_keeps_is_dropped_only_by_who_says_that_it_is_meant(
+    invoke: Invoke, url: str
+) -> None:
+    with opened(url) as database:
+        fill(database)
+        refused = invoke("migrate", "--undo", "--to", "0003", "--database-url", url)
+        assert schema_state(database) == "current"
+        lower = invoke("migrate", "--undo", "--to", "0003", "--yes", "--database-url", url)
+        assert holdings(database) == Holdings(files=2, unsent=1, rules=0, open_jobs=0)
+        lowest = invoke("migrate", "--undo", "--to", "base", "--database-url", url)
+    assert (refused.exit_code, lower.exit_code, lowest.exit_code) == (2, 0, 2)
+    told = " ".join(refused.stderr.split())
+    assert "what came after step 0003 (1 library rule, 0 jobs that still gather, its log)" in told
+    assert "2 files and 1 unsent message would stay" in told
+    assert "would empty the catalog" in lowest.stderr
 
 
 def test_a_catalog_that_is_owned_is_not_taken_back(invoke: Invoke, url: str) -> None:
@@ -128,6 +174,7 @@ def test_a_catalog_that_is_owned_is_not_taken_back(invoke: Invoke, url: str) -> 
     [
         (("--check", "--undo"), "exclude one another"),
         (("--to", "0003"), "--to goes with --undo"),
+        (("--yes",), "--yes goes with --undo"),
         (("--undo",), "No catalog is at"),
     ],
 )
