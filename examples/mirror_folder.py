@@ -3,7 +3,7 @@
     python mirror_folder.py SOURCE COPY [CATALOG]
 
 Brings over what is in SOURCE, then every change as it happens, until Ctrl-C; then compares both, byte by byte. With a
-CATALOG (a file outside of SOURCE) the next run goes on where this one stopped; who removes COPY removes it as well.
+CATALOG (a file outside of both) the next run goes on where this one stopped; who removes COPY removes it as well.
 Only the files' content is brought over, not their rights and times, nor empty folders and links.
 """
 
@@ -136,8 +136,22 @@ def follow(watcher: Watcher, mirror: Mirror) -> None:
             mirror.mend()
 
 
+def misplaced(source: Path, copy: Path, catalog: Path | None) -> str | None:
+    """What lies in something else, which could never become the same then; None where nothing does."""
+    source, copy = source.resolve(), copy.resolve()
+    if copy.is_relative_to(source) or source.is_relative_to(copy):
+        return f"{copy} and {source} are the same, or one lies in the other: name a COPY apart from SOURCE"
+    for folder in (source, copy):
+        if catalog is not None and catalog.resolve().is_relative_to(folder):
+            return f"{catalog.resolve()} lies in {folder}: name a CATALOG outside of SOURCE and COPY"
+    return None
+
+
 def main(source: str, copy: str, catalog: str | None = None) -> int:
-    """Mirror until Ctrl-C, then verify: 0 where both are the same."""
+    """Mirror until Ctrl-C, then verify: 0 where both are the same, 2 where it cannot be done."""
+    if problem := misplaced(Path(source), Path(copy), None if catalog is None else Path(catalog)):
+        print(problem, file=sys.stderr)
+        return 2
     mirror = Mirror(Path(source), Path(copy))
     Path(copy).mkdir(parents=True, exist_ok=True)
     try:
@@ -145,8 +159,8 @@ def main(source: str, copy: str, catalog: str | None = None) -> int:
             follow(watcher, mirror)
     except KeyboardInterrupt:
         print("Verifying …")
-    except WatcherError as problem:
-        print(problem, file=sys.stderr)
+    except WatcherError as error:
+        print(error, file=sys.stderr)
         return 2
     differences = mirror.differences()
     for path in differences:

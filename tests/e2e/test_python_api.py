@@ -89,6 +89,36 @@ def test_the_example_says_in_words_what_is_wrong(tmp_path: Path) -> None:
     assert ended.stderr == "watch 'missing': there is no such folder; make it first\n"
 
 
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        (("data", "data"), "data and {0}/data are the same, or one lies in the other"),
+        (("data", "data/sub/copy"), "data/sub/copy and {0}/data are the same, or one lies in the other"),
+        (("data", "link/copy"), "data/copy and {0}/data are the same, or one lies in the other"),
+        (("data", "."), " and {0}/data are the same, or one lies in the other"),
+        (("data", "copy", "data/catalog.db"), "catalog.db lies in {0}/data: name a CATALOG outside"),
+        (("data", "copy", "copy/catalog.db"), "catalog.db lies in {0}/copy: name a CATALOG outside"),
+    ],
+)
+def test_the_example_copies_nothing_into_itself(
+    folder: Path,
+    tmp_path: Path,
+    example: ModuleType,
+    places: tuple[str, ...],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        example, "follow", lambda _watcher, _mirror: None
+    )  # a mirror that began would never end
+    (tmp_path / "link").symlink_to(folder)
+    assert example.main(*places) == 2
+    assert told.format(tmp_path) in capsys.readouterr().err
+    assert not [*folder.iterdir(), *tmp_path.glob("copy*")]
+
+
 # -- what is told ------------------------------------------------------------------------------------
 
 
