@@ -21,6 +21,7 @@ from file_watcher.cli.progress import ByteBar, showing_bytes
 from file_watcher.cli.signals import Signals
 from file_watcher.cli.verify_place import MOST_KEPT, Place, PlaceFile, PlaceNotKept
 from file_watcher.cli.verify_report import Report
+from file_watcher.cli.verify_scope import refuse_nothing_there, that_can_be_verified
 from file_watcher.errors import UsageError
 from file_watcher.settings import Settings, state_folder
 from file_watcher.settings.quantities import is_off, read_size
@@ -67,7 +68,7 @@ def verify(
     and mtime, but something was done to the file (ctime). Files that were changed in the ordinary way are counted
     apart; the service tells them. Stopped by Ctrl-C, the same command goes on where it stood.
 
-    Exit code 1 where a file is corrupt, altered or cannot be read.
+    Exit code 1 where a file is corrupt, altered or cannot be read, 2 where there is none to be read at --path.
     """
     from file_watcher.catalog.bookkeeping import Books
     from file_watcher.catalog.runtime_settings import settings_rows
@@ -77,11 +78,13 @@ def verify(
     with read_catalog(given.load().settings) as database:
         settings = given.load(settings_rows(database)).settings
         rate = _bytes_per_second(limit_rate, settings)
-        chosen = _that_can_be_verified(chosen_libraries(database, library), named=library is not None)
+        books, chosen = Books(database), chosen_libraries(database, library)
+        refuse_nothing_there(books, chosen, ways)
+        chosen = that_can_be_verified(chosen, named=library is not None)
         kept = _place_file(database, chosen, ways)
         if restart:
             kept.remove()
-        work = _Work(Books(database), chosen, intervals_of(ways), kept, Report(as_json=as_json))
+        work = _Work(books, chosen, intervals_of(ways), kept, Report(as_json=as_json))
         return work.run(settings, rate)
 
 
@@ -212,29 +215,6 @@ class _Work:
             if not self._complained:
                 complain(f"warning: {exc}")
             self._complained = True
-
-
-def _that_can_be_verified(chosen: list[KnownLibrary], *, named: bool) -> list[KnownLibrary]:
-    """Those whose folders are there. Raises UsageError where a named one, or any at all, is away.
-
-    Nothing is read before all of them are known to be there: who is told at the end of a day that one library was
-    left out has waited for nothing.
-    """
-    from file_watcher.verification import LibraryAway, require_root
-
-    problems: list[str] = []
-    there: list[KnownLibrary] = []
-    for known in chosen:
-        try:
-            require_root(known)
-            there.append(known)
-        except LibraryAway as exc:
-            problems.append(str(exc))
-    if problems:
-        names = ", ".join(known.library.name for known in there)
-        mend = () if named or not there else (f"Or name the one to verify; there: {names}",)
-        raise UsageError(*problems, *mend)
-    return there
 
 
 def _place_file(database: Database, chosen: list[KnownLibrary], ways: tuple[bytes, ...]) -> PlaceFile:

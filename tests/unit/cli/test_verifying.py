@@ -167,7 +167,32 @@ def test_a_library_or_a_folder_can_be_verified_alone(
     assert verify(invoke, url, "books")[2]["files"] == 1
     assert verify(invoke, url, "--path", library / "sub")[2]["files"] == 2
     assert verify(invoke, url, "--path", library / "a")[2]["files"] == 1
-    assert verify(invoke, url, "books", "--path", library)[2]["files"] == 0
+    assert verify(invoke, url, "--path", tmp_path)[2]["files"] == 5
+
+
+@pytest.mark.usefixtures("catalog")
+def test_a_path_where_no_file_can_be_verified_is_not_said_to_be_intact(
+    invoke: Invoke, url: str, library: Path, catalog: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "z").write_bytes(b"z")
+    learn(catalog, tmp_path / "books")
+    (library / "new").write_bytes(b"not told yet")
+    (tmp_path / "link").symlink_to(library)
+
+    def refused(*arguments: object) -> str:
+        result = invoke("verify", *arguments, "--database-url", url)
+        assert (result.exit_code, result.stdout) == (2, "")
+        return " ".join(result.stderr.split())
+
+    both = f"books ({tmp_path}/books), music ({library})"
+    assert f"/etc lies outside of {both}; give a path inside" in refused("--path", "/etc")
+    assert f"{library} lies outside of books ({tmp_path}/books)" in refused("books", "--path", library)
+    assert f"no file at or below {library}/new, so" in refused("--path", library / "new")
+    assert f"no file at or below {tmp_path}/link/typo" in refused(
+        "music", "--path", tmp_path / "link" / "typo"
+    )
+    assert verify(invoke, url, "--path", tmp_path / "link" / "sub")[2]["files"] == 2
 
 
 # going on
