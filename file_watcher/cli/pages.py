@@ -13,6 +13,7 @@ from file_watcher.ops.health import ask
 from file_watcher.settings.addresses import read_listen_address
 from file_watcher.settings.sources import from_environment, from_file, from_options
 from file_watcher.settings.state import config_file as user_config_file
+from file_watcher.settings.state import kept_instance_id
 from file_watcher.settings.variables import BY_KEY
 
 if TYPE_CHECKING:
@@ -28,7 +29,21 @@ def http_address(given: Given) -> tuple[str, int]:
     A probe that a supervisor asks every few seconds must not hang on a dead disk. Raises UsageError where
     the address cannot be used, or is switched off.
     """
-    variable = BY_KEY["watcher_http_addr"]
+    return _required(_alone("watcher_http_addr", given))
+
+
+def own_name(given: Given) -> str | None:
+    """INSTANCE_ID alone, else the name that a service of this user has kept; None where there is neither.
+
+    Raises UsageError where INSTANCE_ID cannot be used.
+    """
+    named: str | None = _alone("instance_id", given)
+    return kept_instance_id(os.environ) if named is None else named
+
+
+def _alone(key: str, given: Given) -> Any:
+    """One setting out of all layers but the database, or its default. Raises UsageError."""
+    variable = BY_KEY[key]
     names = variable.info.environment
     path = given.config_file or user_config_file(os.environ)
     layers = [
@@ -42,8 +57,8 @@ def http_address(given: Given) -> tuple[str, int]:
                 *(line for line in layer.problems if line.startswith((variable.info.option, names[0])))
             )
         if found := layer.values.get(variable.info.toml):
-            return _required(variable.read(found.raw))
-    return _required(variable.model.model_fields[variable.field].default)
+            return variable.read(found.raw)
+    return variable.model.model_fields[variable.field].default
 
 
 def readiness(instance: Instance) -> tuple[bool, list[str]] | None:

@@ -37,7 +37,8 @@ def status(
     healthy: Annotated[
         bool,
         typer.Option(
-            "--healthy", help="Only ask /healthz: exit code 0 or 1, for containers and supervisors."
+            "--healthy",
+            help="Only ask /healthz of our service: exit code 0 or 1, for containers and supervisors.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -64,9 +65,17 @@ def status(
 
 
 def _healthy(given: Given) -> int:
-    from file_watcher.cli.pages import health_document, http_address
+    from file_watcher.cli.pages import health_document, http_address, own_name
 
-    code, document = health_document(http_address(given))
+    ours, (host, port) = own_name(given), http_address(given)
+    code, document = health_document((host, port))
+    answering = document.get("instance_id")
+    if ours not in {None, answering}:
+        complain(
+            f"another service ({answering}) answers at {host}:{port}, not ours ({ours}): start ours, or say with "
+            "WATCHER_HTTP_ADDR where it listens, or with INSTANCE_ID which one is meant"
+        )
+        return WRONG
     if code == HTTPStatus.OK:
         return FINE
     failing = [

@@ -26,6 +26,7 @@ _APPLICATION: Final = "file_watcher"
 _ID_FILE: Final = "instance_id"
 _ID_LENGTH: Final = 8
 _ID_LETTERS: Final = string.ascii_lowercase + string.digits
+_USABLE: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -79,9 +80,21 @@ def instance_id(settings: Settings, folder: Path) -> str:
             f"The instance's name cannot be kept in {str(file)!r} ({exc.strerror or exc}): set INSTANCE_ID,"
             " or give this user the right to read and write there"
         ) from exc
-    if not re.fullmatch(rb"[A-Za-z0-9._-]{1,64}", kept):
+    if not _USABLE.fullmatch(kept):
         raise UsageError(f"{str(file)!r} holds no usable name: delete the file, or set INSTANCE_ID")
     return kept.decode("ascii")
+
+
+def kept_instance_id(environ: Mapping[str, str]) -> str | None:
+    """The name that this user's state folder keeps; None where it keeps none, or none that can be read.
+
+    Makes nothing.
+    """
+    try:
+        kept = (state_folder(environ) / _ID_FILE).read_bytes().strip()
+    except (OSError, UsageError):
+        return None
+    return kept.decode("ascii") if _USABLE.fullmatch(kept) else None
 
 
 def _write_new_id(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +20,22 @@ from file_watcher.model import Health
 from file_watcher.ops.health import HealthServer
 from file_watcher.ops.metrics import Metrics
 from file_watcher.ops.pages import HealthReport
+from file_watcher.settings import Settings, instance_id, prepare_state_folder, state_folder
 from tests.support.ports import free_port
 from tests.unit.cli.conftest import Invoke
 
 WELL, AWAY = Health("broker", ok=True, detail="well"), Health("broker", ok=False, detail="nobody answers")
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No service has left its name there yet."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def prepared(folder: Path) -> Path:
+    prepare_state_folder(folder)
+    return folder
 
 
 def fail(_name: str, error: BaseException) -> None:
@@ -95,6 +108,25 @@ def test_a_healthy_service_gives_0_and_says_nothing(invoke: Invoke) -> None:
     with serving(WELL) as address:
         result = invoke("status", "--healthy", "--watcher-http-addr", shown(address))
     assert (result.exit_code, result.output) == (0, "")
+
+
+def test_the_answer_of_another_service_says_nothing_of_ours(invoke: Invoke) -> None:
+    with serving(WELL) as address:
+        at = {"WATCHER_HTTP_ADDR": shown(address)}
+        assert invoke("status", "--healthy", INSTANCE_ID="me", **at).exit_code == 0
+        named = invoke("status", "--healthy", "--instance-id", "you", **at)
+        name = instance_id(Settings(), prepared(state_folder(os.environ)))
+        kept = invoke("status", "--healthy", **at)
+    assert (named.exit_code, kept.exit_code) == (1, 1)
+    for told, ours in ((named, "you"), (kept, name)):
+        assert f"another service (me) answers at {shown(address)}, not ours ({ours})" in told.stderr
+
+
+def test_a_name_that_cannot_be_read_stops_no_probe(invoke: Invoke) -> None:
+    folder = prepared(state_folder(os.environ))
+    (folder / "instance_id").write_bytes(b"no name\n")
+    with serving(WELL) as address:
+        assert invoke("status", "--healthy", WATCHER_HTTP_ADDR=shown(address)).exit_code == 0
 
 
 def test_everywhere_is_asked_here(invoke: Invoke) -> None:
