@@ -33,6 +33,8 @@ _COLORS: Final = {
 
 _GAP: Final = "  "
 _SGR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_CLASS_NAME: Final = re.compile(r" \([A-Za-z_][A-Za-z0-9_.]*\)(?=\.$)")
+"""At the end of a sentence about a medium, as `processing.tags` writes it."""
 _LEAST_COLUMNS: Final = 40
 """Below which breaking between words helps nobody any more."""
 _LEAST_PATH: Final = 8
@@ -123,17 +125,23 @@ class EventPrinter:
 
 def _details(message: Mapping[str, Any]) -> list[str]:
     metadata = _mapping(message.get("metadata"))
+    is_gone = message.get("event_type") == "deleted"
     found = [
         "still growing" if message.get("growing") is True else "",
         _text(message.get("reason")),
+        "" if is_gone else _unreadable(metadata.get("error")),
         f"for {_text(message['queue'])}" if message.get("queue") else "",
         _events_of_job(message),
-        _size(message.get("size")) if message.get("event_type") != "deleted" else "",
+        "" if is_gone else _size(message.get("size")),
         _duration(metadata.get("duration")),
         _title(_mapping(metadata.get("tags"))),
-        f"unreadable: {_text(metadata['error'])}" if metadata.get("error") else "",
     ]
     return [detail for detail in found if detail]
+
+
+def _unreadable(error: object) -> str:
+    """Why a medium's metadata are not whole, without the name that programmers have for it."""
+    return f"unreadable: {_CLASS_NAME.sub('', _text(error)).removesuffix('.')}" if error else ""
 
 
 def _events_of_job(message: Mapping[str, Any]) -> str:

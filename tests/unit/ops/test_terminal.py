@@ -89,7 +89,24 @@ def test_a_deleted_file_shows_its_reason_and_no_size() -> None:
 
 def test_a_growing_and_an_unreadable_file_say_so() -> None:
     assert printed(growing=True, metadata=None).endswith("01 Song.flac  still growing  5.1 MB")
-    assert printed(metadata={"error": "no frames"}).endswith("01 Song.flac  5.1 MB  unreadable: no frames")
+    assert printed(metadata={"error": "no frames"}).endswith("01 Song.flac  unreadable: no frames  5.1 MB")
+
+
+def test_why_a_medium_cannot_be_read_is_told_in_words_for_people() -> None:
+    metadata = {"error": "Part of the content is damaged (mutagen.flac.error)."}
+    assert printed(metadata=metadata).endswith("  unreadable: Part of the content is damaged  5.1 MB")
+
+
+def test_that_a_medium_cannot_be_read_finds_room_before_its_size() -> None:
+    metadata = {"error": "The content is damaged or no media at all (mutagen.mp3.HeaderNotFoundError)."}
+    line = printed(columns=80, file_path="/srv/other/library/text.mp3", size=6, metadata=metadata)
+    assert line.endswith("ary/text.mp3  unreadable: T… media at all")
+    assert display_width(line) <= 80
+
+
+def test_of_a_file_that_is_gone_it_is_not_told_whether_it_could_be_read() -> None:
+    metadata = {"duration": 3, "error": "The file is empty."}
+    assert printed(event_type="deleted", metadata=metadata).endswith("01 Song.flac  0:03")
 
 
 def test_a_notice_shows_its_kind_and_library() -> None:
