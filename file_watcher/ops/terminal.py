@@ -97,7 +97,8 @@ class EventPrinter:
             shown.append(cut_middle(detail, max(left, 1)))
             left -= display_width(shown[-1]) + len(_GAP)
         details = "".join(_GAP + detail for detail in shown)
-        return f"{self._subject(message, max(room - display_width(details), 1))}{details}"
+        subject = self._subject(message, max(room - display_width(details), 1))
+        return f"{subject}{details}" if subject else details.removeprefix(_GAP)
 
     def _subject(self, message: Mapping[str, Any], room: int) -> str:
         path = self._shortened(_text(message.get("file_path")) or _text(message.get("path")))
@@ -128,7 +129,7 @@ def _details(message: Mapping[str, Any]) -> list[str]:
     is_gone = message.get("event_type") == "deleted"
     found = [
         "still growing" if message.get("growing") is True else "",
-        _text(message.get("reason")),
+        _reason(message),
         "" if is_gone else _unreadable(metadata.get("error")),
         f"for {_text(message['queue'])}" if message.get("queue") else "",
         _events_of_job(message),
@@ -137,6 +138,12 @@ def _details(message: Mapping[str, Any]) -> list[str]:
         _title(_mapping(metadata.get("tags"))),
     ]
     return [detail for detail in found if detail]
+
+
+def _reason(message: Mapping[str, Any]) -> str:
+    """What a library suffers from, or suffered from until now."""
+    reason = _text(message.get("reason"))
+    return f"was: {reason}" if reason and message.get("event_type") == "library.resumed" else reason
 
 
 def _unreadable(error: object) -> str:

@@ -120,6 +120,19 @@ def test_a_notice_shows_its_kind_and_library() -> None:
     assert stream.getvalue() == "12:00:00 library.scanned music\n"
 
 
+def test_a_library_that_goes_on_shows_its_trouble_as_gone() -> None:
+    trouble: dict[str, Any] = {
+        "file_path": None,
+        "size": None,
+        "metadata": None,
+        "reason": "The folder cannot be used",
+    }
+    resumed = printed(event_type="library.resumed", **trouble)
+    assert resumed == "12:00:00 library.resumed music  was: The folder cannot be used"
+    suspended = printed(event_type="library.suspended", **trouble)
+    assert suspended == "12:00:00 library.suspended music  The folder cannot be used"
+
+
 def test_a_job_shows_what_is_asked_for_where_and_for_how_many_events() -> None:
     stream = io.StringIO()
     body = encode_job(job(path=b"/data/music/Album"), "abc12345")
