@@ -18,7 +18,7 @@ from file_watcher.cli.options import CATALOG, Given, with_settings
 from file_watcher.errors import UsageError
 from file_watcher.settings.rules import AT_ONCE
 from file_watcher.settings.sources import Given as Value
-from file_watcher.settings.sources import from_database, unknown_line, unusable_line
+from file_watcher.settings.sources import from_database, unusable_line
 from file_watcher.settings.variables import BY_TOML, VARIABLES, WATCH_TABLE, Variable, nearest, shown_value
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _wanted(pairs: list[str]) -> dict[str, str]:
         elif not value:
             problems.append(f"{pair!r} has no value; `settings unset {key}` deletes a setting")
         elif full not in BY_TOML:
-            problems.append(unknown_line(key, "setting", _near(full)))
+            problems.append(_not_ours(key, full))
         else:
             wanted[full] = value
             problems += _problems_of(full, value)
@@ -167,8 +167,18 @@ def _problems_of(key: str, value: str) -> list[str]:
     return []
 
 
-def _near(full: str) -> str | None:
-    return nearest(full, [key for key in BY_TOML if key.startswith(f"{WATCH_TABLE}.")])
+def _not_ours(key: str, full: str) -> str:
+    """The line about a name that no row can have: a setting that stands elsewhere, or none at all."""
+    variable = BY_TOML.get(full.removeprefix(f"{WATCH_TABLE}.").lower())
+    if variable is not None:
+        return (
+            f"{key.strip()} is no setting that the database holds; give it as {variable.info.option}, as "
+            f"{variable.info.environment[0]}, or as {variable.info.toml} in the file of settings"
+        )
+    table = f"{WATCH_TABLE}."
+    meant = nearest(full.lower(), [known for known in BY_TOML if known.startswith(table)], beginning=table)
+    hint = f"did you mean {meant}?" if meant else "`settings list --all` shows those that there are"
+    return f"{key.strip()} is no known setting; {hint}"
 
 
 def _value(variable: Variable, loaded: Loaded) -> str:

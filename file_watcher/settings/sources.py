@@ -218,7 +218,7 @@ def _flatten(tables: Mapping[str, object]) -> dict[str, object]:
 
 def _near_variable(name: str) -> str | None:
     bare = name.removeprefix("FILE_WATCH_")
-    return bare if bare in BY_ENVIRONMENT else nearest(name, BY_ENVIRONMENT)
+    return bare if bare in BY_ENVIRONMENT else nearest(name, BY_ENVIRONMENT, beginning="FILE_WATCH_")
 
 
 def _is_hidden(path: Path) -> bool:
@@ -241,7 +241,8 @@ def _near_key(key: str) -> str | None:
     ):
         if candidate in BY_TOML:
             return candidate
-    return nearest(key, BY_TOML) or nearest(f"{WATCH_TABLE}.{name}", BY_TOML)
+    table = f"{WATCH_TABLE}."
+    return nearest(key, BY_TOML, beginning=table) or nearest(name, BY_TOML, beginning=table)
 
 
 def _shown(variable: Variable, raw: object) -> str:

@@ -169,7 +169,11 @@ def preset_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The known name that a mistyped one most resembles; None where none does (difflib's ratio)."""
-    found = difflib.get_close_matches(name, tuple(known), n=1, cutoff=likeness)
-    return found[0] if found else None
+def nearest(name: str, known: Iterable[str], likeness: float = 0.55, *, beginning: str = "") -> str | None:
+    """The known name that a mistyped one most resembles; None where none does (difflib's ratio).
+
+    `beginning` is what many names have in common: it would make them all alike, and is left out.
+    """
+    bare = {each.removeprefix(beginning): each for each in known}
+    found = difflib.get_close_matches(name.removeprefix(beginning), bare, n=1, cutoff=likeness)
+    return bare[found[0]] if found else None

@@ -217,6 +217,14 @@ def test_an_unknown_variable_of_ours_names_the_nearest_and_hides_its_value(name:
     assert problems_of({}, {name: SECRET}) == (f"{name} is no known variable; did you mean {meant}?",)
 
 
+def test_what_all_names_begin_with_makes_none_of_them_alike(tmp_path: Path) -> None:
+    assert problems_of({}, {"FILE_WATCH_FOO": "1"}) == ("FILE_WATCH_FOO is no known variable; remove it",)
+    file = tmp_path / "f.toml"
+    file.write_text("[file_watch]\nfoo = 1\n")
+    (problem,) = problems_of({}, {}, {}, file)
+    assert problem == f"file_watch.foo in '{file}' is no known setting; remove it"
+
+
 def test_a_variable_that_resembles_none_is_to_be_removed() -> None:
     assert problems_of({}, {"FILE_WATCH_": "x"})[0].startswith("FILE_WATCH_ is no known variable")
 
