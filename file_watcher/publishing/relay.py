@@ -40,6 +40,8 @@ _BUSY_SECONDS: Final = 0.01
 _LONGEST_RETRY: Final = 2.0
 """Short, for it is the database's circuit breaker that spares a server that is away."""
 
+_WHERE_KEPT: Final = "`events --state unrouted` lists what reached nobody"
+
 
 class _Word(NamedTuple):
     """What was told, in the order in which it happened."""
@@ -284,13 +286,13 @@ class Relay:
             return
         self._unrouted_keys.add(way)
         if message.exchange is not None:
-            note = "bind a queue to the exchange of jobs, or let the rule declare its queue: kept as unrouted until then"
+            note = f"bind a queue to the exchange of jobs, or let the rule declare its queue; {_WHERE_KEPT}"
             log.warning("job_unroutable", routing_key=message.routing_key, note=note)
         elif message.queue is None:
-            note = "no queue is bound for this routing key: such events are kept as unrouted in the log"
+            note = f"no queue is bound for this routing key; {_WHERE_KEPT}"
             log.warning("event_unroutable", routing_key=message.routing_key, note=note)
         else:
-            note = "there is no queue of this name: what was replayed to it is kept as unrouted in the log"
+            note = f"there is no queue of this name; {_WHERE_KEPT}"
             log.warning("event_unroutable", queue=message.queue, note=note)
 
     def _tell_ready(self, lane: Lane) -> None:

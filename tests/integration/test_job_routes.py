@@ -149,6 +149,7 @@ def test_a_queue_is_declared_for_a_rule_that_came_later(place: Place) -> None:
     assert outbox.published == [2]
     (told,) = [entry for entry in logs if entry["event"] == "job_unroutable"]
     assert told["routing_key"] == "maintenance.media.scan"
+    assert "let the rule declare its queue; `events --state unrouted` lists" in told["note"]
 
 
 def test_a_job_comes_after_the_events_below_its_path_and_before_later_ones(place: Place) -> None:

@@ -270,6 +270,7 @@ def test_what_is_wrong_with_unrouted_messages_is_told_as_it_is() -> None:
         (None, "file.created"),
     ], "the one that was set aside was told already, and the missing queue says nothing about the key"
     assert "no queue of this name" in told[0]["note"]
+    assert all("`events --state unrouted` lists" in entry["note"] for entry in told)
 
 
 def test_another_rate_holds_at_once_also_while_the_one_before_is_waited_for() -> None:
