@@ -146,7 +146,7 @@ class FileWatchSettings(_Frozen):
     )
     priority_patterns: kinds.Patterns = _says("Names of the files to read before all others", default=())
     loss_guard: Annotated[kinds.LossGuard, Named(default="50% and 100 files")] = _says(
-        "A library that loses more than this at once is suspended, nothing is told as deleted",
+        "A library that loses more than this unseen is suspended, nothing is told as deleted",
         default=(0.5, 100),
     )
     allowed_roots: Annotated[kinds.Paths, Named(default="any")] = _says(
