@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, Any, Final
 
@@ -10,7 +9,7 @@ import typer
 
 from file_watcher.cli.asking import approve, scan, sync
 from file_watcher.cli.checking import check
-from file_watcher.cli.completing import PROGRAM, answer_shells, completion
+from file_watcher.cli.completing import answer_shells, called_as, completion
 from file_watcher.cli.consuming import consume
 from file_watcher.cli.duplicating import duplicates
 from file_watcher.cli.events import events
@@ -99,4 +98,4 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     answer_shells()
-    app(prog_name=PROGRAM if os.path.basename(sys.argv[0]) == PROGRAM else "python -m file_watcher")
+    app(prog_name=called_as())

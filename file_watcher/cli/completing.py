@@ -6,6 +6,7 @@ The script is printed, never installed: whose start-up files are changed is the 
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated, Final, Literal
 
 import typer
@@ -37,6 +38,12 @@ def completion(
 
     typer.echo(get_completion_script(prog_name=PROGRAM, complete_var=_VARIABLE, shell=shell))
     raise typer.Exit(FINE)
+
+
+def called_as() -> str:
+    """What the program is called by whoever has started it; shells that ask what fits know `PROGRAM` only."""
+    is_program = os.path.basename(sys.argv[0]) == PROGRAM or _VARIABLE in os.environ
+    return PROGRAM if is_program else "python -m file_watcher"
 
 
 def answer_shells() -> None:
