@@ -56,6 +56,12 @@ def broker_config(settings: Settings) -> BrokerConfig:
     )
 
 
+def told_broker(settings: Settings) -> dict[str, str]:
+    """Where events go, for the heartbeat: a command may have been started with other settings."""
+    config = broker_config(settings)
+    return {"where": str(config.endpoint), "exchange": config.exchange}
+
+
 def relay_config(watch: FileWatchSettings, buffer: int | None) -> RelayConfig:
     """`buffer` messages may be unconfirmed inside another program; None for a broker."""
     window = RelayConfig().window

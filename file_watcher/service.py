@@ -37,6 +37,7 @@ from file_watcher.ops.metrics import Metrics
 from file_watcher.ops.pages import HealthReport
 from file_watcher.ops.watchdog import STUCK_SECONDS, Watchdog
 from file_watcher.outlet import Outlet
+from file_watcher.part_configs import told_broker
 from file_watcher.settings import Layers, Settings
 from file_watcher.version import VERSION
 
@@ -330,7 +331,9 @@ class Service:
         """What the heartbeat tells about this instance."""
         address = self._http.address if self._http is not None else None
         roots = [str(root) for root in self._settings.roots]
-        return {"http": None if address is None else f"{address[0]}:{address[1]}", "roots": roots}
+        http = None if address is None else f"{address[0]}:{address[1]}"
+        broker = None if self._outlet is not None else told_broker(self._settings)
+        return {"http": http, "roots": roots, "broker": broker}
 
     def _health_server(self) -> HealthServer | None:
         if self._settings.http_addr is None:

@@ -19,6 +19,7 @@ import typer
 from file_watcher.cli.asking import AsJson
 from file_watcher.cli.endings import FINE, WRONG
 from file_watcher.cli.findings import Finding, Mark, ok, problem, show, verdict, warning, worst
+from file_watcher.cli.in_use import in_use
 from file_watcher.cli.options import Given
 from file_watcher.cli.places import catalog_url
 from file_watcher.errors import CatalogUnavailable, FileWatcherError
@@ -51,13 +52,18 @@ def check(given: Given, *, as_json: AsJson = False) -> int:
 
 
 def _findings(given: Given) -> Iterator[Finding]:
+    from file_watcher.cli.checking_broker import check_broker
     from file_watcher.cli.checking_folders import check_folders
 
     loaded, unread = _with_rows(given, given.load())
     yield from _check_configuration(loaded)
     yield from unread
-    for look in (_check_state_folder, _check_catalog, _check_broker, check_folders, _check_http):
-        yield from look(loaded)
+    yield from _check_state_folder(loaded)
+    yield from _check_catalog(loaded)
+    running = in_use(loaded.settings)
+    yield from check_broker(loaded, running)
+    yield from check_folders(loaded, running)
+    yield from _check_http(loaded)
 
 
 def _check_configuration(loaded: Loaded) -> Iterator[Finding]:
@@ -154,63 +160,6 @@ def _judge_schema(database: Database) -> Iterator[Finding]:
     if owner is not None:
         by = f" (process {owner})" if owner else ""
         yield ok("service", f"one runs with this catalog{by}; a second would be refused")
-
-
-def _check_broker(loaded: Loaded) -> Iterator[Finding]:
-    from file_watcher.part_configs import broker_config
-    from file_watcher.publishing.consume import probe, probe_jobs
-
-    try:
-        config = broker_config(loaded.settings)
-        events = probe(config)
-        # Asked twice in vain, a broker that is away would take twice as long to say nothing new.
-        jobs = probe_jobs(config) if events.facts.get("answers") and _has_jobs(loaded) else None
-    except FileWatcherError as exc:
-        yield problem("broker", str(exc))
-        return
-    if events.ok:
-        yield ok("broker", events.detail)
-    else:
-        yield problem(
-            "broker", events.detail, "until then events are kept in the catalog, and delivered later"
-        )
-    if jobs is None:
-        return
-    if jobs.ok:
-        yield ok("broker, jobs", jobs.detail)
-    else:
-        mend = "until then jobs and the events behind them are kept in the catalog, and delivered later"
-        yield problem("broker, jobs", jobs.detail, mend)
-
-
-def _has_jobs(loaded: Loaded) -> bool:
-    """Whether a library that would be watched has rules for jobs; not known where the catalog cannot be read."""
-    from file_watcher.catalog.database import Database
-    from file_watcher.catalog.schema import report
-    from file_watcher.catalog.steering import read_steering
-    from file_watcher.jobs.rules import jobs_of, problems_of_jobs
-    from file_watcher.planning import LastGood, PlanConfig, make_plan
-
-    database = Database(catalog_url(loaded.settings))
-    if database.path is not None and not database.path.exists():
-        return False  # what the environment names is of a type that has none by default
-    try:
-        database.open()
-        if report(database).state != "current":
-            return False
-        rows = read_steering(database)
-    except FileWatcherError:  # told by the catalog's own check
-        return False
-    finally:
-        database.close()
-    config = PlanConfig(
-        loaded.settings.instance_id or "",
-        loaded.layers,
-        is_alone=database.is_sqlite,
-        problems_of_jobs=problems_of_jobs,
-    )
-    plan = make_plan(config, rows, LastGood())
-    return any(jobs_of(each.library.type, each.jobs) for each in plan.libraries)
 
 
 def _check_http(loaded: Loaded) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from file_watcher.cli.findings import Finding, ok, problem, warning
+from file_watcher.cli.in_use import InUse, shown_folders
 from file_watcher.model import display
 from file_watcher.paths import inner, real_path
 from file_watcher.processing.lease import WriterProbe, ignore_lease_signals
@@ -23,6 +24,8 @@ from file_watcher.watching.mounts import MountTable, answers_leases, needs_polli
 
 _PATIENCE_SECONDS: Final = 60.0
 _PROC: Final = Path("/proc")
+_NAMING: Final = ("data_dir", "file_watch.directories")
+"""The settings that name folders."""
 
 
 @dataclass(slots=True)
@@ -44,15 +47,22 @@ class InotifyUse:
     instances: int = 0
 
 
-def check_folders(loaded: Loaded) -> Iterator[Finding]:
-    """The findings about each root, then about the kernel's limits."""
-    watch = loaded.settings.watch
+def check_folders(loaded: Loaded, running: InUse | None = None) -> Iterator[Finding]:
+    """The findings about each root, then about the kernel's limits.
+
+    Where no folder is set here, those that the running service watches are looked at.
+    """
+    watch, roots = loaded.settings.watch, loaded.settings.roots
     if not watch.enabled:
         yield warning("folders", "FILE_WATCH_ENABLED is false: nothing is watched")
         return
+    if running is not None and running.other_folders(loaded):
+        is_given = any(loaded.origins[key] != "default" for key in _NAMING)
+        yield _about_others(running, is_given=is_given)
+        roots = roots if is_given else running.folders
     table, deadline = MountTable.read(), time.monotonic() + _PATIENCE_SECONDS
     natively: list[Census] = []
-    for root in loaded.settings.roots:
+    for root in roots:
         path = real_path(root)
         name = f"folder {display(inner(root))}"
         if not root.is_dir():
@@ -71,6 +81,14 @@ def check_folders(loaded: Loaded) -> Iterator[Finding]:
     if natively:
         yield from judge_own_limit(natively, watch.max_watches)
         yield from judge_budget(natively, InotifyLimits.read(), inotify_use(_PROC))
+
+
+def _about_others(running: InUse, *, is_given: bool) -> Finding:
+    who, watched = f"the running service ({running.name})", shown_folders(running.folders)
+    if not is_given:
+        return ok("folders", f"{who} watches {watched}, looked at here; this terminal has no DATA_DIR")
+    mend = "set the same DATA_DIR here; or restart the service, if it is to watch what is set here"
+    return warning("folders", f"{who} watches {watched}, which is not what is set here", mend)
 
 
 def take_census(root: bytes, path_filter: PathFilter, deadline: float) -> Census:

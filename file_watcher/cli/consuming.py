@@ -11,7 +11,8 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -19,9 +20,10 @@ import typer
 from file_watcher.cli.endings import FINE
 from file_watcher.cli.options import Given
 from file_watcher.cli.signals import Signals
-from file_watcher.errors import UsageError
+from file_watcher.errors import BrokerUnavailable, PermanentError, UsageError
 from file_watcher.ops.log import is_terminal, wants_color
 from file_watcher.ops.sanitize import escape_in_json
+from file_watcher.settings import Settings
 
 if TYPE_CHECKING:
     from file_watcher.publishing.consume import Properties
@@ -66,7 +68,8 @@ def consume(
         raise UsageError(
             "A named queue is read whatever is in it, jobs as well: leave out --jobs, or --queue"
         )
-    config = broker_config(given.load().settings)
+    settings = given.load().settings
+    config = broker_config(settings)
     stop = threading.Event()
     show = _as_json if as_json else _as_line
     keys = routing_keys or ["#"]
@@ -75,13 +78,27 @@ def consume(
         sys.stdout.write(show(body))
         sys.stdout.flush()
 
-    with Signals(stop.set):
+    with Signals(stop.set), _hinting(settings):
         source = (
             f"queue {queue}" if queue is not None else f"{'jobs' if jobs else 'events'} {', '.join(keys)}"
         )
         said = _said(source, config.endpoint)
         subscribe(config, keys, queue, on_message, stop, count, jobs=jobs, on_subscribed=said)
     return FINE
+
+
+@contextmanager
+def _hinting(settings: Settings) -> Iterator[None]:
+    """Adds to what is wrong with the broker that a running service uses another one, where it does."""
+    from file_watcher.cli.in_use import hint_of_other_broker
+
+    try:
+        yield
+    except (BrokerUnavailable, PermanentError) as exc:
+        hint = hint_of_other_broker(settings)
+        if hint is None:
+            raise
+        raise type(exc)(f"{exc}; {hint}") from exc
 
 
 def _said(source: str, where: object) -> Callable[[], None]:

@@ -307,6 +307,27 @@ def test_a_running_service_answers_every_command(service: ServiceProcess, home: 
         assert "is served by file_watcher" in checked.stdout
 
 
+def test_a_terminal_without_its_settings_hears_what_a_running_service_uses(
+    home: Path, broker_url: str, exchange: str
+) -> None:
+    service = ServiceProcess(home, home / "library", broker_url, exchange)
+    bare = {"DATA_DIR": "", "RABBITMQ_EXCHANGE": ""}
+    with running(service):
+        port = broker_url.rpartition(":")[2].partition("/")[0]
+        wait_for(lambda: "is ready: process " in cli("status").stdout, "the heartbeat", 20)
+        checked = cli("check", WATCHER_HTTP_ADDR=f"127.0.0.1:{service.port}", **bare)
+        assert checked.returncode == 1, "RABBITMQ_PORT is set here, and nobody listens there"
+        words = " ".join(checked.stdout.split())
+        assert f"uses exchange {exchange} at 127.0.0.1:{port}, vhost" in words
+        assert "and is connected" in words
+        assert f"watches {home}/library" in words
+        assert "/data/music" not in words
+        without_broker = cli("check", RABBITMQ_PORT="", WATCHER_HTTP_ADDR=f"127.0.0.1:{service.port}", **bare)
+        assert without_broker.returncode == 0, without_broker.stdout
+        line = refused(cli("consume", **bare), code=1)
+        assert "set the same RABBITMQ_URL and RABBITMQ_EXCHANGE here" in line
+
+
 def test_a_service_that_was_killed_is_not_waited_for(home: Path, broker_url: str, exchange: str) -> None:
     service = ServiceProcess(home, home / "library", broker_url, exchange)
     with running(service):
