@@ -47,12 +47,13 @@ def run(given: Given) -> int:
     """
     without_rows = given.load()
     home = move_in(without_rows.settings)
-    loaded = _with_runtime_settings(given, without_rows, home)
-    settings = loaded.settings
-    log_format = configure(settings.log_level, settings.log_format, home.instance_id)
+    # Before the database is asked, which may have something to log; its rows say nothing of the log.
+    log_format = configure(
+        without_rows.settings.log_level, without_rows.settings.log_format, home.instance_id
+    )
     # What is wrong with rows is told by the service, which reads them again whenever they change.
     _tell_warnings(without_rows.warnings, log_format)
-    return _serve(loaded, home, log_format)
+    return _serve(_with_runtime_settings(given, without_rows, home), home, log_format)
 
 
 def _serve(loaded: Loaded, home: Home, log_format: Format) -> int:

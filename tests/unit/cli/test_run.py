@@ -102,8 +102,10 @@ def test_a_database_that_is_away_is_no_reason_not_to_start(
         raise CatalogUnavailable("away")
 
     monkeypatch.setattr(running, "runtime_rows", away)
-    assert invoke("run", "--max-wait", "9s").exit_code == 0
+    result = invoke("run", "--max-wait", "9s", LOG_FORMAT="console")
+    assert result.exit_code == 0
     assert served.settings[0].watch.max_wait == 9.0
+    assert " warning   runtime_settings_not_read " in result.stderr, "in the format that was asked for"
 
 
 def test_warnings_are_lines_for_a_person(invoke: Invoke, served: Served, tmp_path: Path) -> None:
