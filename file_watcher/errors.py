@@ -9,7 +9,15 @@ from __future__ import annotations
 
 
 class FileWatcherError(Exception):
-    """Root of the package's errors; the text is written for the operator who reads it."""
+    """Root of the package's errors; the text is written for the operator who reads it.
+
+    `mend` is what to do about it, where that can be said apart from what is wrong (`problem`).
+    """
+
+    def __init__(self, problem: str = "", *, mend: str | None = None) -> None:
+        super().__init__(problem if mend is None else f"{problem}: {mend}.")
+        self.problem = problem
+        self.mend = mend
 
 
 class RetryableError(FileWatcherError):

@@ -100,10 +100,10 @@ class Database:
 
     @property
     def shown(self) -> str:
-        """Where the catalog is, for people: without the password."""
+        """Where the catalog is, for people: without the password and the driver."""
         if self.is_sqlite:
             return str(self.path)
-        return self._url.set(query={}).render_as_string(hide_password=True)
+        return self._url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
 
     def open(self) -> None:
         """Connect once, so that a wrong address shows at the start. Blocks up to `BUSY_SECONDS`.

@@ -59,6 +59,9 @@ _REFUSALS = re.compile(
 )
 """A connection that fails carries no SQLSTATE, only the server's text."""
 
+_WHEREABOUTS = re.compile(r"^(connection \w+( \w+)?: )?(connection to server .*? failed: )?(FATAL: )?")
+_GUESSES = re.compile(r"(Is the server running|This probably means) .*$")
+"""What libpq says around the reason why there is no connection."""
 _ADDRESS = re.compile(r"\S+://\S+")
 _PASSWORD = re.compile(r"password=\S+", re.IGNORECASE)
 
@@ -75,7 +78,7 @@ def translate(error: Exception, where: str, *, opened: bool) -> CatalogUnavailab
     if isinstance(cause, sqlite3.Error):
         return _translate_sqlite(cause, where, opened=opened)
     if isinstance(cause, psycopg.Error):
-        return _translate_postgresql(cause, where)
+        return _translate_postgresql(cause, where, opened=opened)
     return CatalogError(f"The catalog {where} cannot be used: {_spoken(cause or error)}.")
 
 
@@ -130,17 +133,29 @@ def _translate_sqlite(cause: sqlite3.Error, where: str, *, opened: bool) -> Cata
     )
 
 
-def _translate_postgresql(cause: psycopg.Error, where: str) -> CatalogUnavailable | CatalogError:
+def _translate_postgresql(
+    cause: psycopg.Error, where: str, *, opened: bool
+) -> CatalogUnavailable | CatalogError:
     state = cause.sqlstate
     text = _spoken(cause)
     if state is None:
         if _REFUSALS.search(text):
-            return CatalogError(f"The catalog {where} refused us: {text}. Check DATABASE_URL.")
-        return CatalogUnavailable(f"The catalog {where} does not answer: {text}.")
+            mend = "check user, password and database in DATABASE_URL"
+            return CatalogError(f"The catalog {where} refused us ({_reason(text)})", mend=mend)
+        problem = f"The catalog {where} does not answer ({_reason(text)})"
+        if opened:  # then the address is right, and it is waited for
+            return CatalogUnavailable(f"{problem}.")
+        return CatalogUnavailable(problem, mend="start PostgreSQL there, or mend DATABASE_URL")
     if state.startswith(_RETRYABLE_STATES):
         return CatalogUnavailable(f"The catalog {where} cannot be used now: {text}.")
-    mend = " `migrate --check` prints the statement that grants it." if state == _MISSING_RIGHT else ""
-    return CatalogError(f"The catalog {where} cannot be used: {text}.{mend}")
+    right = " `migrate --check` prints the statement that grants it." if state == _MISSING_RIGHT else ""
+    return CatalogError(f"The catalog {where} cannot be used: {text}.{right}")
+
+
+def _reason(text: str) -> str:
+    """What is behind the address, and before the questions, that the driver puts around it."""
+    reason = _GUESSES.sub("", _WHEREABOUTS.sub("", text)).rstrip(" .")
+    return reason[:1].lower() + reason[1:]
 
 
 def _spoken(cause: BaseException) -> str:

@@ -55,12 +55,16 @@ def _findings(given: Given) -> Iterator[Finding]:
     from file_watcher.cli.checking_broker import check_broker
     from file_watcher.cli.checking_folders import check_folders
 
-    loaded, unread = _with_rows(given, given.load())
+    loaded, away = _with_rows(given, given.load())
     yield from _check_configuration(loaded)
-    yield from unread
     yield from _check_state_folder(loaded)
-    yield from _check_catalog(loaded)
-    running = in_use(loaded.settings)
+    if away is None:
+        yield from _check_catalog(loaded)
+    else:  # asked again, it would only be waited for again
+        yield problem(
+            "catalog", f"{away.problem.rstrip('.')}; settings that it holds are not known here", away.mend
+        )
+    running = in_use(loaded.settings) if away is None else None
     yield from check_broker(loaded, running)
     yield from check_folders(loaded, running)
     yield from _check_http(loaded)
@@ -133,7 +137,7 @@ def _check_catalog(loaded: Loaded) -> Iterator[Finding]:
         finally:
             database.close()
     except FileWatcherError as exc:
-        yield problem("catalog", str(exc))
+        yield problem("catalog", exc.problem, exc.mend)
 
 
 def _judge_schema(database: Database) -> Iterator[Finding]:
@@ -189,13 +193,16 @@ def _check_http(loaded: Loaded) -> Iterator[Finding]:
         )
 
 
-def _with_rows(given: Given, loaded: Loaded) -> tuple[Loaded, list[Finding]]:
-    """The settings with the database's rows, where they can be read; else the catalog's check tells why."""
+def _with_rows(given: Given, loaded: Loaded) -> tuple[Loaded, CatalogUnavailable | None]:
+    """The settings with the database's rows, where they can be read, and why it does not answer, where it does not.
+
+    What else is wrong with it the catalog's own check tells.
+    """
     from file_watcher.cli.places import runtime_rows
 
     try:
-        return given.load(runtime_rows(catalog_url(loaded.settings))), []
+        return given.load(runtime_rows(catalog_url(loaded.settings))), None
     except CatalogUnavailable as exc:
-        return loaded, [warning("configuration", f"settings in the database could not be read: {exc}")]
+        return loaded, exc
     except FileWatcherError:
-        return loaded, []
+        return loaded, None

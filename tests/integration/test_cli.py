@@ -92,7 +92,7 @@ def test_a_catalog_of_a_newer_version_is_refused(home: Path) -> None:
 def test_a_user_that_the_database_does_not_know_is_refused(home: Path, postgres_url: str) -> None:
     url = postgres_url.replace("//watcher@", "//nobody:hush@")
     result = cli("run", DATABASE_URL=url, LOG_LEVEL="CRITICAL")
-    assert "Check DATABASE_URL" in refused(result)
+    assert "check user, password and database in DATABASE_URL" in refused(result)
     assert "hush" not in result.stderr
 
 

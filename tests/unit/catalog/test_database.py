@@ -29,7 +29,7 @@ def test_an_address_of_another_kind_is_refused_without_being_repeated(url: str) 
 def test_the_address_is_shown_without_its_password(url: str) -> None:
     shown = Database(url).shown
 
-    assert shown.startswith("postgresql+psycopg://me:")
+    assert shown.startswith("postgresql://me:")
     assert "secret" not in shown
 
 

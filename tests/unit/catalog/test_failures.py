@@ -97,6 +97,44 @@ def test_a_server_that_is_away_may_come_back(text: str) -> None:
     assert isinstance(translate(postgresql_error(text), WHERE, opened=False), CatalogUnavailable)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            (
+                'connection failed: connection to server at "127.0.0.1", port 1 failed: Connection refused\n'
+                "\tIs the server running on that host and accepting TCP/IP connections?"
+            ),
+            "connection refused",
+        ),
+        (
+            (
+                'connection is bad: connection to server on socket "/s/.s.PGSQL.5432" failed: No such file or '
+                "directory\n\tIs the server running locally and accepting connections on that socket?"
+            ),
+            "no such file or directory",
+        ),
+        ("connection timeout expired", "connection timeout expired"),
+        (
+            (
+                "consuming input failed: server closed the connection unexpectedly\n\tThis probably means the "
+                "server terminated abnormally\n\tbefore or while processing the request."
+            ),
+            "consuming input failed: server closed the connection unexpectedly",
+        ),
+        ("failed to resolve host 'x': [Errno -2] Name or service not known", None),
+    ],
+)
+def test_of_what_the_driver_says_the_reason_is_told(text: str, reason: str | None) -> None:
+    meaning = translate(postgresql_error(text), WHERE, opened=False)
+
+    assert meaning.problem == f"The catalog {WHERE} does not answer ({reason or text})"
+    assert meaning.mend == "start PostgreSQL there, or mend DATABASE_URL"
+    assert str(meaning) == f"{meaning.problem}: {meaning.mend}."
+    later = translate(postgresql_error(text), WHERE, opened=True)
+    assert (str(later), later.mend) == (f"{meaning.problem}.", None), "the address was right"
+
+
 def test_no_password_is_repeated() -> None:
     text = "bad: postgresql://me:secret@host/db and password=secret host=x\nnext line"
 

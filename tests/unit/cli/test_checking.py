@@ -119,13 +119,17 @@ def test_a_catalog_that_is_none_is_a_problem(invoke: Invoke, tmp_path: Path) -> 
     assert "Traceback" not in checked.result.output
 
 
-def test_a_database_server_that_is_away_is_a_problem_and_a_warning(invoke: Invoke, tmp_path: Path) -> None:
-    url = f"postgresql://me:hush@127.0.0.1:{free_port()}/x"
-    checked = Checked(invoke, tmp_path, DATABASE_URL=url, INSTANCE_ID="me")
-    assert "does not answer" in checked.bad()["catalog"]
-    assert ("warning", True) in [
-        (mark, "could not be read" in detail) for mark, detail in checked.about("configuration")
+def test_a_database_server_that_is_away_is_one_problem_with_its_mend(invoke: Invoke, tmp_path: Path) -> None:
+    url = f"127.0.0.1:{free_port()}/x"
+    checked = Checked(invoke, tmp_path, DATABASE_URL=f"postgresql://me:hush@{url}", INSTANCE_ID="me")
+    assert checked.bad() == {
+        "catalog": f"The catalog postgresql://me:***@{url} does not answer (connection refused); "
+        "settings that it holds are not known here"
+    }
+    assert [one["mend"] for one in checked.findings if one["subject"] == "catalog"] == [
+        "start PostgreSQL there, or mend DATABASE_URL"
     ]
+    assert checked.result.output.count("does not answer") == 1
     assert "hush" not in checked.result.output
 
 
