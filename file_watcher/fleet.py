@@ -81,6 +81,11 @@ class Fleet:
             self._keeper.put(self._kept_as(each))
         return self._tell_unwatched(unwatched) and done
 
+    def root_of(self, library_id: int) -> bytes | None:
+        """Where the library lies; None where it is not watched. May be asked from any thread."""
+        watched = self._roster.get(library_id)
+        return None if watched is None else watched.library.root
+
     def _changed(self, wanted: Watched) -> Watched | None:
         """What is to be taken in; None where all is as before. A filter that is the same stays the same object."""
         before = self._roster.get(wanted.library.id)

@@ -153,6 +153,10 @@ class Service:
         is over and told. Never blocks."""
         return self._parts is not None and self._parts.keeper.is_begun(library_id, scanned=scanned)
 
+    def root_of(self, library_id: int) -> bytes | None:
+        """Where a library lies that is watched now, for whoever shows its messages. Never blocks."""
+        return None if self._parts is None else self._parts.fleet.root_of(library_id)
+
     @property
     def failure(self) -> BaseException | None:
         """What ended the service early; None while nothing has."""

@@ -23,7 +23,7 @@ from file_watcher.cli.signals import Signals
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.model import OutboxMessage, display
 from file_watcher.ops.log import configure, is_terminal, wants_color
-from file_watcher.paths import inner, real_path
+from file_watcher.paths import inner
 from file_watcher.settings import Loaded, Settings
 from file_watcher.system import lower_priority
 
@@ -61,7 +61,13 @@ def _serve(loaded: Loaded, home: Home, log_format: Format) -> int:
     from file_watcher.service import Service
 
     stop, settings = threading.Event(), loaded.settings
-    teller = _teller(settings, log_format)
+
+    def root_of(
+        library_id: int,
+    ) -> bytes | None:  # asked when there are messages, and a service that sent them
+        return service.root_of(library_id)
+
+    teller = _teller(settings.log_level, log_format, root_of)
     service = Service(settings, home.instance_id, home.catalog_url, teller, layers=loaded.layers)
     on_terminal = log_format == "console" and is_terminal(sys.stderr)
 
@@ -103,18 +109,19 @@ def _tell_warnings(warnings: Sequence[str], log_format: Format) -> None:
         log.warning("settings_warning", detail=line)
 
 
-def _teller(settings: Settings, log_format: Format) -> Callable[[OutboxMessage], None]:
+def _teller(
+    log_level: str, log_format: Format, root_of: Callable[[int], bytes | None]
+) -> Callable[[OutboxMessage], None]:
     """What is done with each published message: a line for a person, or one for the log at its finest.
 
     At INFO the log has none: in an import its lines cost more than the events. `events` lists them.
     """
     if log_format == "json":
-        return _log_published if settings.log_level == "DEBUG" else lambda _message: None
+        return _log_published if log_level == "DEBUG" else lambda _message: None
     from file_watcher.ops.terminal import EventPrinter
 
-    roots = [real_path(root) for root in settings.roots]
-    printer = EventPrinter(sys.stdout, wants_color(sys.stdout), roots)
-    return lambda message: printer.event(message.body)
+    printer = EventPrinter(sys.stdout, wants_color(sys.stdout))
+    return lambda message: printer.event(message.body, root_of(message.library_id))
 
 
 def _log_published(message: OutboxMessage) -> None:

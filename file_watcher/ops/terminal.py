@@ -11,7 +11,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TextIO
 
 from file_watcher.model import display
@@ -46,21 +46,22 @@ _SIZE_UNITS: Final = ("kB", "MB", "GB", "TB", "PB", "EB")
 class EventPrinter:
     """Prints `12:00:00 created   music  Artist/Album/01 Song.flac  5.1 MB  3:42  "Title" – Artist`.
 
-    Paths are shown below `roots`, times in the local zone. What does not fit into the terminal's width
-    (`columns`, else asked of the terminal for every line) loses its middle. `event` never raises.
+    Times are in the local zone. What does not fit into the terminal's width (`columns`, else asked of the terminal
+    for every line) loses its middle. `event` never raises.
     """
 
-    def __init__(
-        self, stream: TextIO, color: bool, roots: Sequence[bytes] = (), columns: int | None = None
-    ) -> None:
+    def __init__(self, stream: TextIO, color: bool, columns: int | None = None) -> None:
         self._writer = LineWriter(stream)
         self._color = color
-        # The longest first: of two roots that hold a path, the nearer one shortens it.
-        self._prefixes = sorted((display(root.rstrip(b"/") + b"/") for root in roots), key=len, reverse=True)
+        self._prefix = ""
         self._columns = columns
 
-    def event(self, body: bytes) -> None:
-        """Print one line for the body of a message, of a file's event, a notice or a job."""
+    def event(self, body: bytes, root: bytes | None = None) -> None:
+        """Print one line for the body of a message, of a file's event, a notice or a job.
+
+        With the `root` of its library paths are shown as they are below it, else whole. Called by one thread.
+        """
+        self._prefix = "" if root is None else display(root.rstrip(b"/") + b"/")
         try:
             message = json.loads(body)
         except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
@@ -115,8 +116,7 @@ class EventPrinter:
         return f"{old_shown}{arrow}{cut_middle(path, max(left, 1))}"
 
     def _shortened(self, path: str) -> str:
-        prefix = next((known for known in self._prefixes if path.startswith(known)), "")
-        return escape_for_terminal(path[len(prefix) :])
+        return escape_for_terminal(path.removeprefix(self._prefix))
 
     def _width(self) -> int:
         if self._columns is not None:

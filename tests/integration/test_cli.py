@@ -377,6 +377,10 @@ def test_a_person_on_a_terminal_sees_what_is_watched_what_happens_and_that_it_st
         assert f"exchange {exchange} at 127.0.0.1:" in screen()
         (home / "library" / "song.txt").write_bytes(b"la")
         wait_for(lambda: "song.txt" in screen(), "the line of the event", 20)
+        (home / "other").mkdir()
+        (home / "other" / "added.txt").write_bytes(b"la")
+        assert cli("library", "add", str(home / "other")).returncode == 0
+        wait_for(lambda: "  added.txt" in screen(), "the line of an event in a library that was added", 20)
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: screen().count("library_scanned") >= 2, "another scan", 20)
         process.send_signal(signal.SIGINT)

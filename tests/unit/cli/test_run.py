@@ -60,6 +60,10 @@ def message(**changes: Any) -> OutboxMessage:
     return OutboxMessage(**(values | changes))
 
 
+def no_root(_library_id: int) -> None:
+    return None
+
+
 def settings_of(root: Path, **values: Any) -> Settings:
     return Settings(data_dir=(root,), **values)
 
@@ -118,22 +122,27 @@ def test_warnings_are_lines_for_a_person(invoke: Invoke, served: Served, tmp_pat
 def test_on_a_terminal_a_published_event_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
-    running._teller(settings_of(Path("/m")), "console")(message())
-    assert out.getvalue().split()[1:] == ["created", "m", "a.mp3"]
+    roots = {2: b"/m"}
+    tell = running._teller("INFO", "console", roots.get)
+    tell(message(library_id=2))
+    tell(message(library_id=3))
+    assert [line.split()[1:] for line in out.getvalue().splitlines()] == [
+        ["created", "m", "a.mp3"],
+        ["created", "m", "/m/a.mp3"],
+    ]
 
 
 def test_elsewhere_a_published_event_is_no_line() -> None:
     stream = io.StringIO()
     configure("INFO", "json", "me", stream)
-    running._teller(settings_of(Path("/m")), "json")(message())
+    running._teller("INFO", "json", no_root)(message())
     assert stream.getvalue() == ""
 
 
 def test_at_its_finest_the_log_has_every_published_event_with_its_values() -> None:
     stream = io.StringIO()
     configure("DEBUG", "json", "me", stream)
-    settings = settings_of(Path("/m")).model_copy(update={"log_level": "DEBUG"})
-    running._teller(settings, "json")(message(old_path=b"/m/b.mp3"))
+    running._teller("DEBUG", "json", no_root)(message(old_path=b"/m/b.mp3"))
     told = json.loads(stream.getvalue())
     shown = {key: told[key] for key in ("event", "event_type", "path", "old_path", "event_id", "library")}
     assert shown == {

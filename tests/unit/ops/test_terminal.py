@@ -54,9 +54,7 @@ def message(**fields: Any) -> dict[str, Any]:
 
 def printed(columns: int = 200, color: bool = False, **fields: Any) -> str:
     stream = io.StringIO()
-    EventPrinter(stream, color, [b"/data", b"/data/music/"], columns).event(
-        json.dumps(message(**fields)).encode()
-    )
+    EventPrinter(stream, color, columns).event(json.dumps(message(**fields)).encode(), b"/data/music")
     line, rest = stream.getvalue().split("\n", 1)
     assert rest == ""
     return line
@@ -66,6 +64,10 @@ def test_a_created_song_shows_time_library_path_size_length_and_title() -> None:
     assert printed() == (
         '12:00:00 created   music  Artist/Album/01 Song.flac  5.1 MB  3:42  "Title" – Artist'
     )
+
+
+def test_a_path_outside_of_the_librarys_root_is_shown_whole() -> None:
+    assert "  /data/musical/x.mp3" in printed(file_path="/data/musical/x.mp3")
 
 
 def test_a_moved_file_shows_where_from_and_where_to() -> None:
@@ -136,7 +138,7 @@ def test_a_library_that_goes_on_shows_its_trouble_as_gone() -> None:
 def test_a_job_shows_what_is_asked_for_where_and_for_how_many_events() -> None:
     stream = io.StringIO()
     body = encode_job(job(path=b"/data/music/Album"), "abc12345")
-    EventPrinter(stream, color=False, roots=[b"/data/music"], columns=200).event(body)
+    EventPrinter(stream, color=False, columns=200).event(body, b"/data/music/")
     assert stream.getvalue() == "12:00:05 media:scan music  Album  for maintenance  2 created, 1 moved\n"
 
 
