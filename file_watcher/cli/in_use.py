@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from file_watcher.cli.pages import readiness
 from file_watcher.errors import FileWatcherError
 from file_watcher.model import display
-from file_watcher.paths import real_path
+from file_watcher.paths import native, real_path
 from file_watcher.settings import Loaded, Settings
 
 if TYPE_CHECKING:
@@ -113,11 +113,12 @@ def hint_of_other_broker(settings: Settings) -> str | None:
 
 
 def _in_use(database: Database, instance: Instance) -> InUse:
+    from file_watcher.catalog.bookkeeping import root_of
     from file_watcher.catalog.steering import read_steering
 
     names = {library.get("name") for library in instance.libraries}
     steered = read_steering(database).libraries
-    folders = [row.path for row in steered if row.is_watched and row.name in names]
+    folders = [native(root_of(row.path)) for row in steered if row.is_watched and row.name in names]
     broker = instance.detail.get("broker") or {}
     return InUse(
         f"{instance.instance_id}, process {instance.pid}",
