@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 _PATIENCE: Final = 2.0
 """Seconds that a library may take to leave before it is tried again: its thread may just list a large folder."""
 
+_SHOWN: Final = 5
+"""So many libraries are named in a line of the log."""
+
 
 class Keeper(Protocol):
     """Who keeps the libraries (`watching.keeper.LibraryKeeper`)."""
@@ -71,13 +74,13 @@ class Fleet:
         leaving = [each for each in self._roster.all() if each.library.id not in numbers]
         done = self._let_go(leaving, {each.id for each in unwatched})
         changed = [new for each in wanted if (new := self._changed(each)) is not None]
+        self._tell(changed)
         for each in changed:
             self._roster.put(each)
         if changed:
             self._own(self._roster.all())
         for each in changed:
             self._gone.discard(each.library.id)
-            log.info("library_taken_in", library=each.library.name, root=display(each.library.root))
             self._keeper.put(self._kept_as(each))
         return self._tell_unwatched(unwatched) and done
 
@@ -94,6 +97,18 @@ class Fleet:
         if before.library.root == wanted.library.root and _patterns(before) == _patterns(wanted):
             wanted = replace(wanted, path_filter=before.path_filter)
         return None if wanted == before else wanted
+
+    def _tell(self, changed: Sequence[Watched]) -> None:
+        """A line for each library that is new or lies elsewhere now; one for all of which only the rules changed."""
+        ruled = []
+        for each in changed:
+            before = self._roster.get(each.library.id)
+            if before is not None and before.library.root == each.library.root:
+                ruled.append(each.library.name)
+            else:
+                log.info("library_taken_in", library=each.library.name, root=display(each.library.root))
+        if ruled:
+            log.info("rules_changed", count=len(ruled), libraries=ruled[:_SHOWN])
 
     def _let_go(self, leaving: Sequence[Watched], unwatched: Collection[int]) -> bool:
         """Whether all of them are gone by now. Dropping one again that the keeper let go already does no harm."""

@@ -45,7 +45,7 @@ def test_limits_of_libraries_and_the_size_of_the_pool_change_while_files_come(
         operator = Operator(url)
         ((number,),) = operator.ask("SELECT id FROM libraries WHERE name = ?", "slow")
         operator.rule(number, "rate_limit", "5")
-        wait_for(lambda: "library_taken_in" in service.log.read_text(), "the rule")
+        wait_for(lambda: "rules_changed" in service.log.read_text(), "the rule")
         fill(slow, 600)
         waiting = "SELECT count(*) FROM fw_events WHERE published_ns IS NULL"
         wait_for(lambda: operator.ask(waiting)[0][0] > 500, "the limited library's messages", 30)

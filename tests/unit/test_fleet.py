@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from structlog.testing import capture_logs
+
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.fleet import Fleet
 from file_watcher.model import Library
@@ -64,6 +66,21 @@ def test_a_new_library_is_ours_before_it_is_kept() -> None:
     assert running.fleet.apply([watched(MUSIC), watched(VIDEO)])
     assert running.take() == [("own", ["music", "video"]), ("put", "video")]
     assert running.roster.libraries() == [MUSIC, VIDEO]
+
+
+def test_only_a_library_that_is_new_or_moved_is_taken_in_and_other_rules_are_one_line() -> None:
+    running = Running(watched(MUSIC), watched(VIDEO))
+    moved = Library(2, "video", "production", b"/elsewhere")
+    with capture_logs() as logs:
+        running.fleet.apply([watched(MUSIC, max_wait=9.0), watched(VIDEO)])
+        running.fleet.apply([watched(MUSIC), watched(VIDEO, max_wait=9.0)])
+        running.fleet.apply([watched(MUSIC), watched(moved, max_wait=9.0)])
+    told = [(entry["event"], entry.get("libraries") or entry["library"]) for entry in logs]
+    assert told == [
+        ("rules_changed", ["music"]),
+        ("rules_changed", ["music", "video"]),
+        ("library_taken_in", "video"),
+    ]
 
 
 def test_a_library_that_leaves_is_shut_and_decided_before_its_rows_are_hidden() -> None:
