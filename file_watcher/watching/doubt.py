@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from file_watcher.errors import RetryableError
 from file_watcher.model import Library, display
 from file_watcher.watching.sight import RootState
 
@@ -53,6 +54,16 @@ def root_doubt(library: Library, state: RootState) -> Suspension:
     return Suspension(
         Doubt.ROOT_REPLACED, f"another folder or disk than before is at {where}; {_mend(library)}"
     )
+
+
+def away(library: Library, error: RetryableError) -> Suspension:
+    """The suspension of a library whose root cannot be opened, in the words for one that went while it was watched."""
+    cause = error.__cause__
+    if isinstance(cause, FileNotFoundError | NotADirectoryError):
+        return root_doubt(library, RootState.MISSING)
+    if isinstance(cause, PermissionError):
+        return root_doubt(library, RootState.UNREADABLE)
+    return Suspension(Doubt.ROOT_AWAY, str(error))
 
 
 def loss_doubt(library: Library, missing: int, known: int) -> Suspension:

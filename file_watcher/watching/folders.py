@@ -5,9 +5,10 @@ Owns the thread `fw-folders`: apart from whole libraries, so that a long scan do
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -137,7 +138,7 @@ class FolderScans:
             else:
                 hint(finding.path, must_hash=must_hash)
 
-        self._comparison.compare(
+        report = self._comparison.compare(
             ticket.path,
             ticket.library,
             found,
@@ -146,11 +147,23 @@ class FolderScans:
             unchanged,
             partial(self._look_behind, ticket),
         )
+        if report.unlisted:
+            self._tell_unlisted(ticket.library, report.unlisted)
         if self._comparison.filter_of(ticket.library).wants_file(ticket.path):
             hint(ticket.path, must_hash=ticket.must_hash or ticket.closed)
         self._scheduler.done(ticket)
         if is_unexplained:
             self._scan_library(ticket.library)
+
+    def _tell_unlisted(self, library: Library, unlisted: Sequence[tuple[bytes, int]]) -> None:
+        folder, number = unlisted[0]
+        log.warning(
+            "folder_not_listed",
+            library=library.name,
+            folder=display(folder[:512]),
+            others=len(unlisted) - 1,
+            reason=os.strerror(number),
+        )
 
     def _look_behind(self, ticket: Ticket, path: bytes) -> None:
         """Below a folder that moved: a file that the filters leave out may have a wanted name elsewhere, and have

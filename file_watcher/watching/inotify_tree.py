@@ -271,7 +271,6 @@ class WatchTree(InotifyWatchGroup):
         if number not in self._told:
             self._told.add(number)
             detail = explain_watch_error(error, folder)
-            log.warning("folder_not_watched", detail=detail)
             self._report(Trouble(TroubleKind.UNWATCHED, detail, folder, number))
 
     def _forget_unwatched(self, path: bytes) -> None:

@@ -5,7 +5,10 @@ No thread. What goes to the catalog is handed to `record`, which carries it out 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import errno
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import structlog
 
@@ -18,6 +21,10 @@ from file_watcher.watching.sight import RootIdentity
 
 log = structlog.get_logger(__name__)
 
+_SHOWN: Final = 5
+_SHOWN_BYTES: Final = 512
+"""So many folders are named in a line of the log, and so much of each."""
+
 Record = Callable[[Callable[[], None]], None]
 """Takes what writes to the catalog; carried out in order, and again after the database was away."""
 
@@ -29,6 +36,8 @@ class LibraryNotices:
         self._library = library
         self._memory = memory
         self._record = record
+        self._told_unlisted: tuple[int, list[str]] = 0, []
+        """How many folders could not be listed, and the first of them, as last told."""
 
     def begun(self, identity: RootIdentity, was: Suspension | None, *, scanned: bool) -> None:
         """The library is watched from now on; `was` is the suspension that is over, if it was in one."""
@@ -56,14 +65,32 @@ class LibraryNotices:
         # A poll that found nothing comes every few seconds, for ever.
         tell = log.info if is_news else log.debug
         tell("library_scanned", library=self._library.name, **fields)
-        if report.unlisted:
-            folders = [display(path) for path, _ in report.unlisted[:5]]
-            count = len(report.unlisted)
-            log.warning("folders_not_listed", library=self._library.name, count=count, folders=folders)
+        self._tell_unlisted(report.unlisted)
         if first:
             self._remember(None, None, scanned=True)
         if is_news:
             self._announce("library.scanned", **fields)
+
+    def _tell_unlisted(self, unlisted: Sequence[tuple[bytes, int]]) -> None:
+        """Once, and again when there are others: they are polled, and so scanned every few seconds."""
+        unlisted_now = len(unlisted), [display(path[:_SHOWN_BYTES]) for path, _ in unlisted[:_SHOWN]]
+        before, self._told_unlisted = self._told_unlisted, unlisted_now
+        if unlisted_now == before:
+            return
+        if not unlisted:
+            log.info("folders_listed_again", library=self._library.name)
+            return
+        numbers = sorted({number for _, number in unlisted})
+        is_forbidden = bool({errno.EACCES, errno.EPERM} & set(numbers))
+        log.warning(
+            "folders_not_listed",
+            library=self._library.name,
+            count=unlisted_now[0],
+            folders=unlisted_now[1],
+            reason=", ".join(map(os.strerror, numbers)),
+            effect="what is in them is not told, nor taken for deleted; they are looked at again with each scan",
+            advice="let the user that runs file_watcher read them" if is_forbidden else "look after the disk",
+        )
 
     def goodbye(self) -> None:
         """The library is watched no more."""

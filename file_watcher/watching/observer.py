@@ -7,6 +7,7 @@ told them.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -176,15 +177,22 @@ class LibraryWatch:
     def _trouble(self, trouble: Trouble) -> None:
         if self._closed.is_set():
             return
-        log.warning(
-            "watch_trouble", library=self._library.name, trouble=trouble.kind.value, detail=trouble.detail
-        )
+        self._tell(trouble)
         if trouble.loses_hints:
             self._lost = trouble.detail
         try:
             self._on_trouble(trouble)
         except Exception:
             log.exception("trouble_not_taken", library=self._library.name, trouble=trouble.kind.value)
+
+    def _tell(self, trouble: Trouble) -> None:
+        name, detail = self._library.name, trouble.detail
+        if trouble.loses_hints:
+            log.warning("watch_trouble", library=name, trouble=trouble.kind.value, detail=detail)
+            return
+        # What may not be read cannot be listed either: the scan that follows tells of all such folders at once.
+        tell = log.debug if trouble.errno == errno.EACCES else log.warning
+        tell("folder_not_watched", library=name, detail=detail, effect="it is polled, and others like it")
 
     def _stop_failed(self, _thread: str, error: BaseException) -> None:
         """Logged by the thread itself; kept for whoever asks what became of the watch."""

@@ -24,7 +24,7 @@ from file_watcher.errors import RetryableError
 from file_watcher.model import Library, Source, display
 from file_watcher.paths import real_path
 from file_watcher.watching.disks import Disks
-from file_watcher.watching.doubt import Doubt, Suspension, root_doubt
+from file_watcher.watching.doubt import Doubt, Suspension, away, root_doubt
 from file_watcher.watching.filters import PathFilter
 from file_watcher.watching.lookout import Lookout
 from file_watcher.watching.memory import LossGuard, Memory, RememberedRoot
@@ -287,7 +287,7 @@ class Post:
         try:
             identity = self._open(remembered)
         except RetryableError as exc:
-            self.suspend(Suspension(Doubt.ROOT_AWAY, str(exc)), now)
+            self.suspend(away(self.library, exc), now)
             return
         if remembered.is_another_than(identity) and not self.approved:
             self.suspend(root_doubt(self.library, RootState.REPLACED), now)

@@ -334,6 +334,4 @@ class _Scan:
     def _cannot_tell(self, folder: bytes, error: OSError) -> None:
         if folder in self._unlisted:
             return
-        if not self._unlisted:
-            log.warning("folder_not_listed", folder=display(folder[:512]), error=error.strerror)
         self._unlisted[folder] = error.errno or 0

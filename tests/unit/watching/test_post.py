@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from file_watcher.errors import CatalogUnavailable, RetryableError
 from file_watcher.model import GONE, UNKNOWN, Library, Source
@@ -182,7 +183,7 @@ def test_a_missing_root_is_waited_for_and_told_once(house: House) -> None:
     for _ in range(3):
         house.step()
     assert house.memory.kinds() == ["library.suspended"]
-    assert "No such file" in (house.post.trouble() or "")
+    assert house.post.trouble() == "music is suspended: the folder is not there"
     assert house.post.is_caught_up(), "nobody waits for a suspended library"
 
     house.root.mkdir()
@@ -268,6 +269,15 @@ def test_a_root_that_vanishes_suspends_and_its_return_resumes_with_a_scan(house:
     assert house.memory.notices[-1][1] == {"reason": "the folder is not there"}
     house.finish_scan()
     assert house.post.is_caught_up()
+
+
+def test_a_root_that_stays_away_is_one_warning(house: House) -> None:
+    house.run()
+    house.root.rmdir()
+    with capture_logs() as logs:
+        for _second in range(3):
+            house.step()
+    assert [entry["event"] for entry in logs] == ["library_suspended"]
 
 
 def test_a_scan_under_way_is_abandoned_when_the_root_vanishes(house: House) -> None:

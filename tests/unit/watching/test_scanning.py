@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import threading
@@ -9,8 +10,10 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from file_watcher.errors import CatalogUnavailable
 from file_watcher.lifecycle import Deadline
@@ -699,3 +702,28 @@ def test_a_scan_that_does_not_look_outside_does_not_serve_who_wants_that(tmp_pat
     assert [job.is_abandoned() for job in (usual, thorough, trial)] == [True, True, False]
     at.stage.abandon(at.library, with_trials=True)
     assert trial.is_abandoned()
+
+
+def test_a_folder_that_turns_up_and_cannot_be_listed_is_told_with_its_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if os.fspath(path).rstrip(b"/").endswith(b"/closed"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with capture_logs() as logs, working(tmp_path) as at:
+        (tmp_path / "new" / "closed").mkdir(parents=True)
+        at.folder_hint("new")
+        wait_for(lambda: logs, "the warning")
+    shown = {key: logs[0][key] for key in ("event", "library", "folder", "others", "reason")}
+    assert shown == {
+        "event": "folder_not_listed",
+        "library": "music",
+        "folder": f"{tmp_path}/new/closed",
+        "others": 0,
+        "reason": "Permission denied",
+    }
