@@ -17,6 +17,7 @@ from file_watcher.cli.endings import FINE, WRONG, complain
 from file_watcher.cli.folding import folded
 from file_watcher.cli.options import Given
 from file_watcher.cli.progress import showing_wait
+from file_watcher.cli.waiting import Explanation
 from file_watcher.errors import FileWatcherError, RetryableError, UsageError
 from file_watcher.ops.sanitize import escape_in_json
 from file_watcher.settings import Settings
@@ -122,13 +123,25 @@ def ask(
         requests = Requests(database, running.instance_id)
         number = requests.ask(kind, arguments)
         with showing_wait(doing) as show:
-            request = _wait(database, settings, running, lambda s: requests.wait(number, s), timeout, show)
+            tell = _explaining(show, kind, running) if kind == "sync" else show
+            request = _wait(database, settings, running, lambda s: requests.wait(number, s), timeout, tell)
         if not request.is_finished:
             raise TooSlow(_too_slow(database, running, kind, timeout))
     result = request.result or {}
     if request.state == "failed":
         raise Refused(str(result.get("error", "it failed")), misuse=bool(result.get("misuse")))
     return result
+
+
+def _explaining(show: Callable[[int], None], kind: str, running: Running) -> Callable[[int], None]:
+    """Shows the same, and says once what holds up a long wait; for what waits for the broker too."""
+    explanation = Explanation(kind, running.instance)
+
+    def tell(waiting: int) -> None:
+        show(waiting)
+        explanation.look()
+
+    return tell
 
 
 def _wait(

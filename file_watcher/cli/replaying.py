@@ -19,6 +19,7 @@ from file_watcher.cli.figures import counted
 from file_watcher.cli.narrowing import Below, LibraryName, since_ns, ways_to
 from file_watcher.cli.options import Given
 from file_watcher.cli.progress import showing_wait
+from file_watcher.cli.waiting import Explanation
 from file_watcher.errors import BrokerUnavailable, PermanentError, UsageError
 from file_watcher.lifecycle import Deadline
 from file_watcher.ops.sanitize import escape_for_terminal
@@ -125,6 +126,7 @@ def _confirmed(
     with open_catalog(settings) as database, showing_wait("waiting until it is confirmed") as show:
         running = find_running(database, settings)
         parts = [Confirmation(database, each["first"], each["last"]) for each in snapshots]
+        explanation = Explanation("replay", running.instance)
         while waiting := sum(part.waiting() for part in parts):
             if not deadline.remaining():
                 raise TooSlow(
@@ -136,6 +138,7 @@ def _confirmed(
                     "runs again"
                 )
             show(waiting)
+            explanation.look()
             pause(min(_LOOK_SECONDS, deadline.remaining()))
         return sum(part.unrouted() for part in parts)
 

@@ -363,6 +363,8 @@ def test_a_sync_without_a_broker_says_what_it_waits_for(home: Path) -> None:
         wait_for(lambda: "library_scanned" in screen(), "the scan", 20)
         told = refused(cli("sync", "--timeout", "1"), code=1)
         assert "messages wait to be confirmed; broker: nothing listens at localhost:" in told
+        with on_terminal("sync", "--timeout", "30") as (_waiting, wait):
+            wait_for(lambda: "sync waits: broker: nothing listens" in wait(), "the reason above the bar", 20)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
 

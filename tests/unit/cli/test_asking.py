@@ -17,13 +17,14 @@ from file_watcher.catalog.database import Database
 from file_watcher.catalog.outbox import Outbox
 from file_watcher.catalog.owner import OwnerLock
 from file_watcher.catalog.requests import Instance, Instances, Request, Requests
-from file_watcher.cli import asking, catalogs
+from file_watcher.cli import asking, catalogs, waiting
 from file_watcher.cli.catalogs import NoService, find_running, live_instances
 from file_watcher.cli.options import Given
 from file_watcher.errors import UsageError
 from file_watcher.settings import Settings
 from tests.support.catalog import message, opened
 from tests.unit.cli.conftest import Invoke
+from tests.unit.cli.test_pages import AWAY, serving, shown
 
 Answer = Callable[[Request], Mapping[str, Any] | None]
 """What the service answers; None: nothing, for ever."""
@@ -189,6 +190,21 @@ def test_sync_gives_up_after_its_time_and_says_what_is_left(invoke: Invoke, url:
     assert result.stderr == (
         "file_watcher: sync was not done after 0.3 s, and goes on: 2 messages wait to be confirmed\n"
     )
+
+
+def test_a_long_sync_says_once_what_it_waits_for(
+    invoke: Invoke, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(waiting, "_LONG_SECONDS", 0.1)
+    with serving(AWAY) as address, service(url, lambda _request: None) as database:
+        Instances(database, "1.0").beat("me", {"http": shown(address)})
+        synced = invoke("sync", "--timeout", "0.6", "--database-url", url)
+        scanned = invoke("scan", "--timeout", "0.3", "--database-url", url)
+    first, last = synced.stderr.splitlines()
+    assert first == "file_watcher: sync waits: broker: nobody answers"
+    assert last.startswith("file_watcher: sync was not done after 0.6 s")
+    assert "waits:" not in scanned.stderr, "a scan does without a broker"
 
 
 def test_a_wait_ends_when_the_service_does(invoke: Invoke, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
