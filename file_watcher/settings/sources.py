@@ -26,7 +26,7 @@ from file_watcher.settings.variables import (
     nearest,
 )
 
-_SHARED_PREFIXES: Final = ("RABBITMQ_", "WATCHER_", "FILE_WATCHER_")
+_SHARED_PREFIXES: Final = ("RABBITMQ_", "WATCHER_", "FILE_WATCHER_", "LOG_")
 """Beginnings that our variables share with other programs' (the broker's own are RABBITMQ_*)."""
 _TYPING_ERROR: Final = 0.86
 """Likeness from which on a foreign variable is taken for ours, mistyped: RABBITMQ_HOSTNAME is, the broker's

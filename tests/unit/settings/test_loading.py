@@ -230,12 +230,26 @@ def test_a_variable_that_resembles_none_is_to_be_removed() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["RABBITMQ_HOSTNAME", "RABBITMQ_PASSWORD", "WATCHER_HTTP_ADR", "FILE_WATCHER_SCAN_PATHS"]
+    "name",
+    [
+        "RABBITMQ_HOTS",
+        "RABBITMQ_HOSTNAME",
+        "RABBITMQ_PASSWORD",
+        "WATCHER_HTTP_ADR",
+        "FILE_WATCHER_SCAN_PATHS",
+        "LOG_LEVL",
+        "LOG_FROMAT",
+    ],
 )
 def test_a_shared_name_that_is_nearly_ours_is_a_warning(name: str) -> None:
     (warning,) = load({}, {name: SECRET}).warnings
     assert name in warning
     assert SECRET not in warning
+
+
+@pytest.mark.parametrize("name", ["LOG_FILE", "LOG_LEVEL_ROOT", "LOG_DIR"])
+def test_other_programs_variables_about_logs_are_left_alone(name: str) -> None:
+    assert load({}, {name: SECRET}).warnings == ()
 
 
 def test_the_brokers_own_variables_are_left_alone() -> None:
