@@ -48,5 +48,8 @@ class Telemetry:
     def published(self, seconds: float) -> None:
         """A message was confirmed, this long after it was handed to the broker."""
 
+    def unrouted(self) -> None:
+        """A message was kept as unrouted: no queue wanted it, or it was set aside (`watcher_unrouted_total`)."""
+
     def delivered(self, seconds: float) -> None:
         """A message was confirmed, this long after the change was first noticed."""

@@ -84,6 +84,7 @@ class Metrics(Telemetry):
             "unchanged": self._unchanged,
             "missed": self._missed,
             "merged": self._merged,
+            "unrouted": self._unrouted,
             "hashed_bytes": self._hashed_bytes,
             "scans": self._scans,
             "errors": self._errors,
@@ -106,6 +107,9 @@ class Metrics(Telemetry):
         )
         self._merged = self._counter(
             "watcher_outbox_merged", "Unsent messages merged into later ones during an outage."
+        )
+        self._unrouted = self._counter(
+            "watcher_unrouted", "Messages kept as unrouted: no queue wanted them, or they were too large."
         )
         self._errors = self._counter("watcher_errors", "Errors by stage.", "stage")
         for stage in STAGES:
@@ -203,6 +207,10 @@ class Metrics(Telemetry):
     def published(self, seconds: float) -> None:
         """See Telemetry."""
         self._confirms.observe(_amount(seconds))
+
+    def unrouted(self) -> None:
+        """See Telemetry."""
+        self._unrouted.inc()
 
     def delivered(self, seconds: float) -> None:
         """See Telemetry."""

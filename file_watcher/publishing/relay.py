@@ -276,9 +276,10 @@ class Relay:
             log.exception("delivery_report_failed", event_id=message.event_id)
 
     def _tell_unrouted(self, message: OutboxMessage) -> None:
-        self._telemetry.error("enqueue")
+        self._telemetry.unrouted()
         if message.sequence in self._set_aside:
             self._set_aside.discard(message.sequence)
+            self._telemetry.error("enqueue")
             return
         # What goes to one queue goes there by the queue's name, whatever its routing key says.
         way = (message.routing_key, None) if message.queue is None else ("", message.queue)

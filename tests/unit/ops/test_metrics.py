@@ -68,6 +68,7 @@ def test_plain_counters_follow_their_reports() -> None:
     metrics.unchanged(2)
     metrics.merged(3)
     metrics.missed()
+    metrics.unrouted()
     metrics.hashed(1_000, 0.5)
     metrics.committed(7, 0.02)
     found = scrape(metrics)
@@ -78,6 +79,7 @@ def test_plain_counters_follow_their_reports() -> None:
             "unchanged",
             "outbox_merged",
             "missed",
+            "unrouted",
             "hashed_bytes",
             "hash_seconds",
             "committed_rows",
@@ -87,6 +89,7 @@ def test_plain_counters_follow_their_reports() -> None:
         "unchanged": 2.0,
         "outbox_merged": 3.0,
         "missed": 1.0,
+        "unrouted": 1.0,
         "hashed_bytes": 1_000.0,
         "hash_seconds": 0.5,
         "committed_rows": 7.0,
