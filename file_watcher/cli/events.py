@@ -31,7 +31,6 @@ from file_watcher.cli.options import Given
 from file_watcher.cli.signals import Signals
 from file_watcher.errors import CatalogUnavailable, UsageError
 from file_watcher.model import EventType
-from file_watcher.ops.log import is_terminal
 
 if TYPE_CHECKING:
     from file_watcher.catalog.database import Database
@@ -44,6 +43,7 @@ _NOTICES: Final = (
     *("snapshot.begin", "snapshot.end"),
 )
 _TYPES: Final = (*(str(kind) for kind in EventType), *_NOTICES, "job")
+_NOTHING: Final = "No event was found: none was recorded yet, or none is as the options ask for."
 _STATES: Final = ("sent", "waiting", "unrouted")
 
 _Library = Annotated[
@@ -118,7 +118,9 @@ def events(
         show: Callable[[Told], str] = as_json_line if as_json else table.line
         if not as_json:
             _write(table.heading())
-        _show(history, count, show, follow=follow)
+        found = _show(history, count, show, follow=follow)
+    if not (found or follow or as_json):
+        typer.echo(_NOTHING, err=True)
     return FINE
 
 
@@ -136,14 +138,14 @@ def _wanted(
     return Wanted(known, types, within, since, state)  # type: ignore[arg-type]  # one of the words, see `_state`
 
 
-def _show(history: History, count: int, show: Callable[[Told], str], *, follow: bool) -> None:
+def _show(history: History, count: int, show: Callable[[Told], str], *, follow: bool) -> bool:
+    """Whether there was anything to show."""
     last = history.last()
     start = history.start_of_newest(count, last) if count else history.start(last)
     found = _print(history.between(start, last), show)
     if follow:
         _follow(history, last, show)
-    elif not found and is_terminal(sys.stderr):
-        typer.echo("No event of the catalog is such a one.", err=True)
+    return found
 
 
 def _follow(history: History, last: int, show: Callable[[Told], str]) -> None:

@@ -20,7 +20,7 @@ from file_watcher.cli.narrowing import Newest, Since, how_many, since_ns
 from file_watcher.cli.options import Given
 from file_watcher.cli.signals import Signals
 from file_watcher.errors import CatalogUnavailable, UsageError
-from file_watcher.ops.log import CONTINUED, console_value, indented, is_terminal, wants_color
+from file_watcher.ops.log import CONTINUED, console_value, indented, wants_color
 from file_watcher.ops.sanitize import escape_for_terminal, escape_in_json
 from file_watcher.ops.terminal import columns_of, fold_line
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _ALL: Final = 1_000_000
 _LOOK_SECONDS: Final = 0.5
+_NOTHING: Final = "Nothing was found: nothing went wrong yet, or nothing is as the options ask for."
 _WORDS: Final = ("info", "warning", "error", "critical")
 _COLORS: Final = {"warning": "33", "error": "31", "critical": "1;31"}
 """SGR parameters (ECMA-48, section 8.3.117)."""
@@ -88,8 +89,8 @@ def log(
         if follow:
             following.skip(found)
             _follow(following, show)
-        elif not found and is_terminal(sys.stderr):
-            typer.echo("The log in the database has no such line.", err=True)
+        elif not (found or as_json):
+            typer.echo(_NOTHING, err=True)
     return FINE
 
 

@@ -69,6 +69,15 @@ def types(invoke: Invoke, url: str, *arguments: object) -> list[str]:
     return [words[1] for words in lines(invoke, url, *arguments)[1:]]
 
 
+@pytest.mark.usefixtures("database")
+def test_where_nothing_is_found_that_is_said_to_people(invoke: Invoke, url: str) -> None:
+    words = invoke("events", "--database-url", url)
+    document = invoke("events", "--json", "--database-url", url)
+    assert (words.exit_code, len(words.stdout.splitlines())) == (0, 1), "the heading"
+    assert words.stderr.startswith("No event was found")
+    assert (document.exit_code, document.output) == (0, "")
+
+
 @pytest.mark.usefixtures("outbox")
 def test_each_event_is_a_line_that_says_what_became_of_it(invoke: Invoke, url: str) -> None:
     assert lines(invoke, url) == [

@@ -115,6 +115,14 @@ def test_a_line_of_json_holds_everything(invoke: Invoke, lines: LogLines) -> Non
 
 
 @pytest.mark.usefixtures("lines")
+@pytest.mark.usefixtures("lines")
+def test_where_nothing_is_found_that_is_said_to_people(invoke: Invoke) -> None:
+    words, document = invoke("log"), invoke("log", "--json")
+    assert (words.exit_code, words.stdout) == (0, "")
+    assert words.stderr.startswith("Nothing was found")
+    assert (document.exit_code, document.output) == (0, "")
+
+
 def test_what_cannot_be_asked_for_is_refused(invoke: Invoke) -> None:
     result = invoke("log", "--level", "loud")
     assert result.exit_code == 2
