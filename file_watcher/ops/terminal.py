@@ -127,7 +127,9 @@ class EventPrinter:
 def _details(message: Mapping[str, Any]) -> list[str]:
     metadata = _mapping(message.get("metadata"))
     is_gone = message.get("event_type") == "deleted"
+    is_replayed = message.get("snapshot") is not None and "file_path" in message
     found = [
+        "(snapshot)" if is_replayed else "",
         "still growing" if message.get("growing") is True else "",
         _reason(message),
         "" if is_gone else _unreadable(metadata.get("error")),

@@ -111,6 +111,11 @@ def test_of_a_file_that_is_gone_it_is_not_told_whether_it_could_be_read() -> Non
     assert printed(event_type="deleted", metadata=metadata).endswith("01 Song.flac  0:03")
 
 
+def test_a_file_that_is_told_again_does_not_look_as_if_it_were_new() -> None:
+    assert printed(snapshot="0191", metadata=None).endswith("01 Song.flac  (snapshot)  5.1 MB")
+    assert "(snapshot)" not in printed(snapshot=None)
+
+
 def test_a_notice_shows_its_kind_and_library() -> None:
     stream = io.StringIO()
     notice = {
