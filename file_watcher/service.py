@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent import futures
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +37,15 @@ from file_watcher.ops.pages import HealthReport
 from file_watcher.ops.watchdog import STUCK_SECONDS, Watchdog
 from file_watcher.outlet import Outlet
 from file_watcher.part_configs import told_broker
+from file_watcher.service_health import (
+    broker_health,
+    database_health,
+    journal_health,
+    libraries_health,
+    stages_health,
+    steering_health,
+    threads_health,
+)
 from file_watcher.settings import Layers, Settings
 from file_watcher.version import VERSION
 
@@ -169,9 +177,7 @@ class Service:
 
     def libraries_health(self) -> Health:
         """Whether the libraries are watched, and how each is kept, by its name. Never blocks."""
-        if self._parts is None:
-            return Health("libraries", ok=False, detail="Not watched before the catalog is open.")
-        return self._parts.keeper.health()
+        return libraries_health(self._parts)
 
     def _serve(self, parts: Parts) -> None:
         """Downstream first, so that nothing waits for a part that is not there yet; then wait."""
@@ -345,13 +351,13 @@ class Service:
         report = HealthReport(
             self._instance_id,
             VERSION,
-            liveness=[self._threads_health, self._stages_health],
+            liveness=[lambda: threads_health(self._failed), lambda: stages_health(self._watchdog)],
             readiness=[
-                self._database_health,
-                self._broker_health,
+                lambda: database_health(self._database, self._parts, self._outage),
+                lambda: broker_health(self._parts),
                 self.libraries_health,
-                self._steering_health,
-                self._journal_health,
+                lambda: steering_health(self._parts),
+                lambda: journal_health(self._journal),
             ],
         )
         return HealthServer(self._settings.http_addr, report, self._metrics.app(), self._fail)
@@ -367,42 +373,8 @@ class Service:
         config = JournalConfig(self._instance_id, self._settings.watch.log_to_database)
         return Journal(config, LogLines(self._database), self._fail)
 
-    def _threads_health(self) -> Health:
-        if self._failed is not None:
-            return Health("threads", ok=False, detail=f"The thread {self._failed} died; the service ends.")
-        return Health("threads", ok=True, detail="All threads are alive.")
-
-    def _stages_health(self) -> Health:
-        if self._watchdog is None:
-            return Health("stages", ok=True, detail="No stage has been started yet.")
-        return self._watchdog.health()
-
     def _circuits(self) -> Mapping[str, str]:
         """The state of each dependency's circuit, for the metrics."""
         assert self._parts is not None
         circuits = (*self._database.circuits, self._parts.publisher.circuit)
         return {circuit.dependency: str(circuit.view().state) for circuit in circuits}
-
-    def _database_health(self) -> Health:
-        if self._outage is not None or self._parts is None:
-            return Health("database", ok=False, detail=self._outage or "The catalog is being opened.")
-        known = self._database.health()
-        asked = (known, self._parts.deciding.health(), self._parts.desk.health())
-        # A circuit opens after a few failures; whoever met the first of them says so earlier.
-        worst = next((health for health in asked if not health.ok), known)
-        return replace(worst, facts=known.facts)
-
-    def _steering_health(self) -> Health:
-        if self._parts is None or self._parts.steering is None:
-            return Health("steering", ok=True, detail="Nothing but its own settings steers it.")
-        return self._parts.steering.health()
-
-    def _journal_health(self) -> Health:
-        if self._journal is None:
-            return Health("journal", ok=True, detail="The log is left to the program around it.")
-        return self._journal.health()
-
-    def _broker_health(self) -> Health:
-        if self._parts is None:
-            return Health("broker", ok=False, detail="Not connected before the catalog is open.")
-        return self._parts.publisher.health()

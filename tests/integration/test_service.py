@@ -475,7 +475,7 @@ def test_it_can_be_stopped_while_it_waits_for_a_database(
 ) -> None:
     postgres.stop()
     with serving(at.service(postgres_url), until_ready=False) as service:
-        service.wait_for_health("database", "Connection refused")
+        service.wait_for_health("database", "connection refused")
     postgres.start()
 
 

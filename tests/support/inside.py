@@ -17,6 +17,7 @@ from file_watcher.catalog.database import Database
 from file_watcher.catalog.requests import Request, Requests
 from file_watcher.model import Health, OutboxMessage
 from file_watcher.service import Service
+from file_watcher.service_health import broker_health, database_health
 from file_watcher.settings import FileWatchSettings, RabbitMQSettings, Settings
 from tests.support.ports import free_port
 from tests.support.waiting import wait_for
@@ -58,8 +59,13 @@ class InsideService:
     def healths(self) -> dict[str, Health]:
         """How its components are, by name."""
         service = self.service
-        parts = (service._database_health(), service._broker_health(), service.libraries_health())
-        return {health.component: health for health in parts}
+        parts = service._parts
+        asked = (
+            database_health(service._database, parts, service._outage),
+            broker_health(parts),
+            service.libraries_health(),
+        )
+        return {health.component: health for health in asked}
 
     def wait_until_ready(self, timeout: float = 30) -> None:
         """Wait until every component is well."""
