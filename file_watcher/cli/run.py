@@ -62,10 +62,8 @@ def _serve(loaded: Loaded, home: Home, log_format: Format) -> int:
 
     stop, settings = threading.Event(), loaded.settings
 
-    def root_of(
-        library_id: int,
-    ) -> bytes | None:  # asked when there are messages, and a service that sent them
-        return service.root_of(library_id)
+    def root_of(library_id: int) -> bytes | None:
+        return service.root_of(library_id)  # asked when there are messages, and so a service that sent them
 
     teller = _teller(settings.log_level, log_format, root_of)
     service = Service(settings, home.instance_id, home.catalog_url, teller, layers=loaded.layers)
