@@ -313,6 +313,7 @@ def test_a_folder_that_turns_into_a_link_again_and_again_leads_nobody_astray(
         wait_for(
             lambda: service.metric("watcher_watches", state="active") == 3, "no folder beyond it watched"
         )
+        service.wait_until_ready()  # the kernel's queue may have been full, and the scan that mends it be under way
         check_well(service)
 
 
